@@ -31,7 +31,7 @@ MEBIBYTE = 1 << 20
 #: Seconds of a fake clock.
 CONNECT_TIMEOUT = 10.0
 
-#: Seconds of real time: for what may be over or not, so that it is looked at again.
+#: Seconds of real time: for a wait that a test repeats until its condition is met.
 AN_INSTANT = 0.05
 
 

@@ -41,7 +41,7 @@ def answer(played: Played, **outcome: Any) -> None:
 
 
 class TestAwait:
-    def test_a_call_gives_its_result_or_its_error(self) -> None:
+    def test_awaiting_a_call_returns_its_result_or_raises_its_error(self) -> None:
         async def run(played: Played) -> None:
             waiting = asyncio.create_task(result(played.client, "upper"))
             await turn()
@@ -49,7 +49,7 @@ class TestAwait:
             assert await waiting == "HELLO"
             done = played.client.call("upper")
             answer(played, result="DONE")
-            assert await done == "DONE"  # without another turn of the loop
+            assert await done == "DONE"  # the loop does not run another turn
             failing = asyncio.create_task(result(played.client, "fail"))
             await turn()
             answer(played, error={"error": 404})
@@ -74,7 +74,7 @@ class TestAwait:
 
             monkeypatch.setattr(loop, "call_soon_threadsafe", call_soon_threadsafe)
             results = [{"msg": "result", "id": id_, "result": n} for n, id_ in enumerate(ids)]
-            # All are answered while the loop does not run.
+            # All calls are answered while the loop does not run.
             played.push(*results, {"msg": "updated", "methods": ids})
             assert await waiting == list(range(100))
             assert len(wakes) <= 1
@@ -82,7 +82,7 @@ class TestAwait:
         with playing() as played:
             asyncio.run(run(played))
 
-    def test_to_cancel_the_task_cancels_a_call_that_is_not_sent(self) -> None:
+    def test_canceling_the_task_cancels_a_call_that_is_not_sent(self) -> None:
         async def run(client: Client) -> None:
             call = client.call("m")
             task = asyncio.create_task(wait(call))
@@ -95,7 +95,7 @@ class TestAwait:
         with Client("", clock=FakeClock(), connector=ScriptedConnector()) as client:
             asyncio.run(run(client))
 
-    def test_a_subscription_that_is_stopped_before_it_is_ready_cancels_who_waits(self) -> None:
+    def test_stopping_a_subscription_before_it_is_ready_cancels_the_waiting_task(self) -> None:
         async def run(played: Played) -> None:
             subscription = played.client.subscribe("tasks")
             task = asyncio.create_task(wait(subscription.ready))
@@ -107,8 +107,8 @@ class TestAwait:
         with playing() as played:
             asyncio.run(run(played))
 
-    def test_a_loop_that_has_ended_disturbs_no_other(self) -> None:
-        """A call that is done after the end of the loop, in which a task waited for it."""
+    def test_an_ended_loop_does_not_affect_the_next_loop(self) -> None:
+        """A call can be done after the end of the loop in which a task waited for the call."""
 
         async def leave(client: Client) -> None:
             task = asyncio.create_task(wait(client.call("m")))
@@ -120,7 +120,7 @@ class TestAwait:
             answer(played, result=1)
             asyncio.run(leave(played.client))
 
-    def test_a_client_is_closed_at_the_end_of_its_block(self, server: LoopbackServer) -> None:
+    def test_async_with_closes_the_client(self, server: LoopbackServer) -> None:
         async def run() -> Client:
             async with ddpshell.Client(server.url) as client:
                 assert await client.call("upper", "hello") == "HELLO"
@@ -131,7 +131,7 @@ class TestAwait:
         with pytest.raises(ddpshell.ClientClosed):
             client.call("upper", "x").result()
 
-    def test_asyncio_is_imported_only_for_it(self, server: LoopbackServer) -> None:
+    def test_asyncio_is_imported_only_if_it_is_used(self, server: LoopbackServer) -> None:
         program = f"""
 import sys, ddpshell
 with ddpshell.Client({server.url!r}) as client:
@@ -151,7 +151,7 @@ print("asyncio" in sys.modules)
         assert ran.stdout == "False\n"
 
     @pytest.mark.parametrize("is_answered", [True, False])
-    def test_a_loop_that_has_ended_is_collected(self, is_answered: bool) -> None:
+    def test_an_ended_loop_is_garbage_collected(self, is_answered: bool) -> None:
         async def run(played: Played) -> None:
             ended.append(weakref.ref(asyncio.get_running_loop()))
             waiting = asyncio.create_task(result(played.client, "upper"))
@@ -169,7 +169,7 @@ print("asyncio" in sys.modules)
 
 
 class TestChanges:
-    def test_the_documents_and_then_their_changes_come_in_order(self) -> None:
+    def test_documents_and_then_their_changes_arrive_in_order(self) -> None:
         async def run(played: Played) -> None:
             changes = played.tasks.changes()
             assert await take(changes, 1) == [events.DocumentAdded("tasks", "a", {"n": 1})]
@@ -184,7 +184,7 @@ class TestChanges:
         with playing(added("a", n=1)) as played:
             asyncio.run(run(played))
 
-    def test_with_a_selector_only_matching_documents_count(self) -> None:
+    def test_with_a_selector_only_changes_of_matching_documents_arrive(self) -> None:
         async def run(played: Played) -> None:
             changes = played.tasks.changes({"n": {"$gt": 1}})
             assert await take(changes, 1) == [events.DocumentAdded("tasks", "b", {"n": 2})]
@@ -200,8 +200,8 @@ class TestChanges:
         with playing(added("a", n=1), added("b", n=2)) as played:
             asyncio.run(run(played))
 
-    def test_changes_that_have_no_room_are_counted_in_their_place(self) -> None:
-        """The documents that are there need no room."""
+    def test_changes_over_the_limit_are_dropped_and_counted(self) -> None:
+        """The present documents do not count for the limit."""
 
         async def run(played: Played) -> None:
             changes = played.tasks.changes(limit=2)
@@ -220,7 +220,7 @@ class TestChanges:
             asyncio.run(run(played))
 
     @pytest.mark.parametrize("limit", [0, -1, 1.5, True, None])
-    def test_a_limit_that_no_change_fits_into_is_an_error(self, limit: Any) -> None:
+    def test_a_limit_below_one_change_is_an_error(self, limit: Any) -> None:
         async def run(played: Played) -> None:
             with pytest.raises(QueryError, match="limit must be a number of changes, 1 or more"):
                 played.tasks.changes(limit=limit)
@@ -228,7 +228,7 @@ class TestChanges:
         with playing() as played:
             asyncio.run(run(played))
 
-    def test_an_iterator_that_is_never_used_is_collected_with_its_observer(self) -> None:
+    def test_an_unused_iterator_is_garbage_collected_with_its_observer(self) -> None:
         async def run(played: Played) -> None:
             before = len(vars(played.client)["_callbacks"])
             changes: Any = played.tasks.changes()
@@ -242,20 +242,20 @@ class TestChanges:
         with playing(added("a")) as played:
             asyncio.run(run(played))
 
-    def test_they_end_with_the_client(self) -> None:
+    def test_the_iterator_ends_when_the_client_closes(self) -> None:
         async def run(played: Played) -> None:
             changes = played.tasks.changes()
             await take(changes, 1)
             played.push(removed("a"))
             played.client.close()
             assert [change async for change in changes] == [events.DocumentRemoved("tasks", "a")]
-            # Nothing is left, and nothing more will come.
+            # A new iterator of the closed client has no changes.
             assert [change async for change in played.tasks.changes()] == []
 
         with playing(added("a")) as played:
             asyncio.run(run(played))
 
-    def test_a_client_that_gives_up_is_an_error(self) -> None:
+    def test_the_iterator_raises_the_error_that_ends_the_client(self) -> None:
         async def run(client: Client, connector: ScriptedConnector) -> None:
             changes = client.collection("tasks").changes()
             waiting = asyncio.ensure_future(anext(changes))
@@ -274,8 +274,8 @@ class TestChanges:
 
 
 @pytest.mark.parametrize("is_used", [False, True], ids=["connecting", "connected"])
-def test_a_client_that_is_collected_closes_itself_with_a_warning(server: LoopbackServer, is_used: bool) -> None:
-    """Its thread ends, and with it the connection. Someone who has a handle still has the client."""
+def test_a_garbage_collected_client_closes_itself_with_a_warning(server: LoopbackServer, is_used: bool) -> None:
+    """The thread and the connection end. A handle keeps its client alive."""
     before = set(threading.enumerate())
     client = Client(server.url)
     call = client.call("upper", "hello")
@@ -293,7 +293,7 @@ def test_a_client_that_is_collected_closes_itself_with_a_warning(server: Loopbac
     assert not thread.is_alive()
 
 
-def test_a_closed_client_is_collected_without_a_warning(server: LoopbackServer) -> None:
+def test_a_closed_client_is_garbage_collected_without_a_warning(server: LoopbackServer) -> None:
     with Client(server.url) as client:
         client.call("upper", "hello").result(PATIENCE)
     with warnings.catch_warnings(record=True) as caught:

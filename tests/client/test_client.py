@@ -103,7 +103,7 @@ def test_gone_is_done_at_once_if_the_server_stopped_the_subscription(client: Cli
     subscription.gone.result(PATIENCE)
 
 
-def test_gone_is_done_without_a_connection(client: Client, peer: ScriptedPeer) -> None:
+def test_gone_is_done_if_there_is_no_connection(client: Client, peer: ScriptedPeer) -> None:
     subscription, other = client.subscribe("tasks"), client.subscribe("other")
     peer.pull_message()
     other.stop()
@@ -174,7 +174,7 @@ def test_a_call_that_was_not_sent_can_be_canceled(client: Client, connector: Scr
 
 
 def test_canceling_a_call_that_waits_to_be_resent_fails_it(client: Client, connector: ScriptedConnector) -> None:
-    """C23: it fails at once, and is not sent again."""
+    """C23: the call fails at once, and is not sent again."""
     peer = connector.accept()
     peer.establish()
     call = client.call("a")

@@ -99,7 +99,7 @@ def ids(documents: list[dict[str, Any]]) -> str:
         pytest.param({"selector": ObjectID("0" * 24)}, "", id="by an ObjectID"),
         pytest.param({"selector": {"_id": ""}}, "", id="by an empty id"),
         pytest.param({"sort": {"n": 1}}, "acb", id="sorted"),
-        pytest.param({"sort": [["n", "desc"]], "limit": 2}, "bc", id="the greatest"),
+        pytest.param({"sort": [["n", "desc"]], "limit": 2}, "bc", id="the two greatest"),
         pytest.param({"skip": 1}, "bc", id="without the first"),
         pytest.param({"skip": 1, "limit": 1}, "b", id="the second"),
         pytest.param({"sort": "n", "skip": 1, "limit": 1}, "c", id="the second, sorted"),
@@ -107,7 +107,7 @@ def ids(documents: list[dict[str, Any]]) -> str:
         pytest.param({"skip": 99}, "", id="beyond the end"),
     ],
 )
-def test_documents_are_found(query: dict[str, Any], expected: str, played: Played) -> None:
+def test_find_returns_the_documents_of_a_query(query: dict[str, Any], expected: str, played: Played) -> None:
     found = played.tasks.find(**query)
     assert ids(found) == expected
     first = played.tasks.find_one(**{name: value for name, value in query.items() if name != "limit"})

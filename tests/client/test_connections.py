@@ -22,7 +22,7 @@ from tests.machine import TOP
 
 
 class Crowd:
-    """Connections, and what happened to each."""
+    """Connections, and the events of each."""
 
     def __init__(self, url: str, connect_timeout: float = PATIENCE, openers: int = 4) -> None:
         connector = make_connector(url, random=random.random)
@@ -71,7 +71,7 @@ def test_each_connection_has_its_own_session(server: LoopbackServer) -> None:
         assert results == {connection: number + 1 for number, (connection, _) in enumerate(established)}
 
 
-def test_documents_are_not_kept(server: LoopbackServer) -> None:
+def test_documents_are_not_stored(server: LoopbackServer) -> None:
     with Crowd(server.url) as crowd:
         connection = crowd.connections.open()
         crowd.await_events(SessionEstablished, 1)
@@ -113,7 +113,7 @@ def test_the_end_of_a_connection_is_reported(server: LoopbackServer) -> None:
         assert not connection.is_leaving
 
 
-def test_leaving_says_goodbye(server: LoopbackServer) -> None:
+def test_leave_closes_the_connection_in_order(server: LoopbackServer) -> None:
     with Crowd(server.url) as crowd:
         connection = crowd.connections.open()
         crowd.await_events(SessionEstablished, 1)
@@ -130,7 +130,7 @@ def test_leaving_says_goodbye(server: LoopbackServer) -> None:
         pytest.param(silent_websocket, "did not send `connected` in time", id="silent"),
     ],
 )
-def test_a_server_that_fails_is_reported(script: object, words: str) -> None:
+def test_a_failed_connect_is_reported(script: object, words: str) -> None:
     with ScriptedServer(script) as server, Crowd(server.url, connect_timeout=0.5) as crowd:  # type: ignore[arg-type]
         crowd.connections.open()
         [(_, event)] = crowd.await_events(ConnectionFailed, 1)

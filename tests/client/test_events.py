@@ -12,7 +12,7 @@ from ddpshell.client import events
 from ddpshell.protocol import events as protocol_events
 
 UNIONS = ["ConnectionEvent", "DocumentEvent", "Event", "FrameEvent", "SessionEvent", "UserEvent"]
-#: What only `Collection.changes` reports.
+#: The event that only `Collection.changes` reports.
 ITERATED = "ChangesDropped"
 CLASSES = [name for name in events.__all__ if name not in (*UNIONS, ITERATED)]
 
@@ -22,7 +22,7 @@ def test_all_events_of_a_session_are_exported() -> None:
 
 
 def test_the_type_event_has_exactly_the_exported_classes() -> None:
-    """So a type checker can check whether a `match` over `Event` is complete."""
+    """A type checker can therefore check whether a `match` over `Event` is complete."""
     assert isinstance(events.Event, UnionType)
     assert {event.__name__ for event in get_args(events.Event)} == set(CLASSES)
 

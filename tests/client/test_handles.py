@@ -72,7 +72,7 @@ def subscription(stop: Callable[[Subscription], None] = lambda subscription: Non
 
 @pytest.mark.parametrize("wait", [Awaitable.result, Awaitable.exception])
 def test_a_signal_ends_the_wait_of_the_main_thread(wait: Callable[[Awaitable[int], float], object]) -> None:
-    """At any moment; a plain lock would miss a signal that arrives just before the wait."""
+    """This holds at any moment; a plain lock would miss a signal that arrives just before the wait."""
     with pytest.raises(Interrupted), interrupting_another_thread():
         wait(awaitable(), PATIENCE)
 
@@ -94,7 +94,7 @@ def test_a_failed_awaitable_raises_its_error_each_time() -> None:
 
 
 def test_an_awaitable_works_like_any_future() -> None:
-    """`concurrent.futures.wait`, `as_completed` and `asyncio.wrap_future` accept it."""
+    """`concurrent.futures.wait`, `as_completed` and `asyncio.wrap_future` accept an awaitable."""
     answer, reported = awaitable(), list[Future[int]]()
     answer.add_done_callback(reported.append)
     answer.fulfill(5)
@@ -178,7 +178,7 @@ def test_a_value_that_arrives_right_after_the_timeout_is_returned() -> None:
 def test_waiting_on_the_clients_own_thread_raises_an_error(
     ask: Callable[[Awaitable[int], float | None], object], timeout: float | None
 ) -> None:
-    """Otherwise this would be a deadlock."""
+    """Without the error, the thread would wait for itself."""
     answer = awaitable(on_client_thread=True)
     with pytest.raises(RuntimeError, match=r"in a callback of the client would never end.*add_done_callback"):
         ask(answer, timeout)
@@ -366,7 +366,7 @@ def test_an_unsent_call_is_canceled() -> None:
 
 
 def test_cancel_can_be_called_twice() -> None:
-    """This is so for any future."""
+    """`Future.cancel` returns True again for every canceled future."""
     call = method_call()
     assert [call.cancel(), call.cancel()] == [True, True]
 

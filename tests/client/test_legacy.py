@@ -42,11 +42,11 @@ def ask(client: ConcurrentDDPClient, method: str, *params: ddp.ejson.EJSONValue)
     return client.call(method, *params).get(PATIENCE)
 
 
-# ----------------------------------------------------------------------------------------------------- its example
+# ------------------------------------------------------------------------------------------------- example of pyddp
 
 
 def test_the_example_of_pyddps_readme_runs(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Word for word, except for the address and for `print`, which is a function now."""
+    """The example is unchanged, except for the address and for `print`, which is a function now."""
     client = ddp.ConcurrentDDPClient(url)
     client.start()
     future = client.call("upper", "Hello, World!")
@@ -87,7 +87,7 @@ def test_calls_that_were_made_together_have_their_own_results(client: Concurrent
     assert len({message.id for message in messages}) == 3
 
 
-# ------------------------------------------------------------------------------------------------- what it promised
+# ------------------------------------------------------------------------------------------------ promises of pyddp
 
 
 def test_a_method_may_return_nothing() -> None:
@@ -152,7 +152,7 @@ def test_stop_ends_pending_calls(url: str) -> None:
         assert outstanding.get(PATIENCE).result == "A"
 
 
-# -------------------------------------------------------------------------------------------------------- its life
+# -------------------------------------------------------------------------------------------------- start and stop
 
 
 def test_join_waits_until_another_thread_stops_the_client(client: ConcurrentDDPClient) -> None:
@@ -195,7 +195,7 @@ def test_an_invalid_url_raises_an_error_at_start() -> None:
         ConcurrentDDPClient("ftp://localhost").start()
 
 
-# ------------------------------------------------------------------------------------------------------- its output
+# ------------------------------------------------------------------------------------------------------ debug output
 
 
 def test_debugging_logs_each_message_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:

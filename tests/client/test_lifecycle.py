@@ -121,10 +121,10 @@ def test_the_docstring_names_every_state() -> None:
         pytest.param("FAILED", "close", [Closed()], id="close after a failure"),
         pytest.param("OVER", "close", [], id="close twice"),
         pytest.param("CONNECTED", "break_down", [ConnectionFailed(BROKEN)], id="the client itself failed"),
-        pytest.param("OVER", "break_down", [], id="it failed after the close"),
+        pytest.param("OVER", "break_down", [], id="the client itself failed after the close"),
     ],
 )
-def test_the_published_events(begin: str, action: str, reported: list[ConnectionEvent]) -> None:
+def test_each_action_reports_its_events(begin: str, action: str, reported: list[ConnectionEvent]) -> None:
     life = lifecycle()
     WAYS[begin](life)
     assert ACTIONS[action](life) == reported
@@ -336,7 +336,7 @@ def test_reconnect_works_after_errors_that_are_not_final(error: DDPError, over: 
 
 @given(st.lists(st.sampled_from(sorted(ACTIONS))), st.booleans())
 def test_after_disconnect_only_reconnect_leads_to_an_attempt(actions: list[str], reconnect: bool) -> None:
-    """R11: with any other actions in between, also late events."""
+    """R11: this holds with any other actions in between, also late events."""
     life = lifecycle(reconnect=reconnect)
     life.disconnect()
     for action in actions:

@@ -328,7 +328,7 @@ def test_without_reconnect_the_errors_of_sent_and_unsent_calls_differ(one_shot: 
 
 
 def test_a_call_follows_connect_at_once(one_shot: Harness) -> None:
-    """C6: so it may have run if there is never a session. A subscription has no such doubts, nor has a login."""
+    """C6: the call may have run even if there is never a session. The outcome of a subscription or a login is certain."""
     call, subscription = one_shot.client.call("m"), one_shot.client.subscribe("s")
     peer = one_shot.connector.accept()
     assert [peer.pull_message()["msg"] for _ in range(3)] == ["connect", "method", "sub"]
@@ -341,7 +341,7 @@ def test_a_call_follows_connect_at_once(one_shot: Harness) -> None:
 
 
 def test_a_call_may_have_run_if_the_server_does_not_establish_a_session_in_time(one_shot: Harness) -> None:
-    """C6, C8: a server that is slow runs it later, also if the client is gone by then."""
+    """C6, C8: a slow server runs the call later, also if the client has disconnected."""
     call = one_shot.client.call("m")
     peer = one_shot.connector.accept()
     assert [peer.pull_message()["msg"] for _ in range(2)] == ["connect", "method"]
@@ -352,7 +352,7 @@ def test_a_call_may_have_run_if_the_server_does_not_establish_a_session_in_time(
 
 
 def test_a_call_without_retry_waits_for_the_session(one_shot: Harness) -> None:
-    """C23: so it has not run if there is never a session."""
+    """C23: without a session, the call has not run."""
     call = one_shot.client.apply("m", [], retry=False)
     peer = one_shot.connector.accept()
     peer.pull_message()
@@ -363,7 +363,7 @@ def test_a_call_without_retry_waits_for_the_session(one_shot: Harness) -> None:
 
 
 def test_nothing_is_sent_on_a_connection_that_the_server_has_closed_already(one_shot: Harness) -> None:
-    """So no call has run."""
+    """The calls have therefore not run."""
     call = one_shot.client.call("m")
     one_shot.connector.accept_closed()
     with pytest.raises(ConnectError, match="accepted the connection, but then"):
@@ -371,7 +371,7 @@ def test_nothing_is_sent_on_a_connection_that_the_server_has_closed_already(one_
 
 
 def test_a_login_that_has_no_session_has_no_effect(one_shot: Harness) -> None:
-    """A51: it follows `connect` at once, and the calls behind it were not sent."""
+    """A51: a login follows `connect` at once, and the calls after the login are not sent before its result."""
     login, call = one_shot.client.login("ann", password="secret"), one_shot.client.call("m")
     peer = one_shot.connector.accept()
     assert [peer.pull_message().get("method") for _ in range(2)] == [None, "login"]
@@ -425,7 +425,7 @@ def test_frame_events_come_before_their_effects_and_mask_secrets() -> None:
 
 
 def test_close_sends_a_goodbye_and_ends_the_thread(harness: Harness) -> None:
-    """R25, R11."""
+    """R25, R11: `close` sends `disconnect`."""
     peer = harness.establish()
     call = harness.client.call("m")
     peer.pull_message()
@@ -438,7 +438,7 @@ def test_close_sends_a_goodbye_and_ends_the_thread(harness: Harness) -> None:
 
 
 def test_close_interrupts_an_attempt_and_a_pause(harness: Harness) -> None:
-    """R10, R14: without waiting for the deadline."""
+    """R10, R14: `close` does not wait for the deadline of the attempt."""
     waiting = Harness()
     waiting.connector.refuse(ConnectError("no"))
     waiting.clock.wait_until_waiting(waiting.clock.now() + 0.01)
@@ -471,7 +471,7 @@ def test_after_disconnect_the_client_stays_offline_until_reconnect(harness: Harn
 
 
 def test_a_call_that_ends_every_session_makes_the_pauses_grow(harness: Harness) -> None:
-    """R4, and more: a method that crashes the server must not be sent a hundred times a second."""
+    """R4: a method that crashes the server must not be sent a hundred times a second."""
     harness.client.call("crash")
     pauses = []
     for session in range(6):

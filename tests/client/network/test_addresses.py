@@ -30,7 +30,7 @@ def waiter() -> Iterator[Waiter]:
     ],
 )
 def test_an_ip_address_needs_no_lookup(waiter: Waiter, host: str, address: tuple[object, ...]) -> None:
-    """No name server is asked, so it takes no time."""
+    """No name server is asked, so the call returns at once."""
     assert [found[4] for found in look_up_host(host, 80, socket.AF_UNSPEC, waiter, 0)] == [address]
 
 

@@ -51,7 +51,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, list[str]], None]:
 
 @contextlib.contextmanager
 def black_hole(address: str = "127.0.0.1") -> Iterator[int]:
-    """A port that does not answer: its queue is full, so the system drops packets like a firewall."""
+    """A port that does not answer. Its queue is full, so the system drops packets like a firewall."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((address, 0), backlog=0))
         for _ in range(4):
@@ -95,7 +95,7 @@ def test_an_attempt_to_a_host_that_does_not_answer_ends_at_the_deadline(client_t
 def test_the_next_address_is_tried_after_a_failed_one(
     client: Client, names: Callable[[str, list[str]], None], first: str
 ) -> None:
-    """Such as `localhost` if the server listens on 127.0.0.1 and not on ::1."""
+    """This happens with `localhost` if the server listens on 127.0.0.1 and not on ::1."""
     names("two.test", [first, "127.0.0.1"])
     with ScriptedServer(echo) as server:
         transport = client.connect(f"ws://two.test:{server.port}")
@@ -179,7 +179,7 @@ def test_an_interruption_ends_a_connection_attempt_at_once(client_thread: Client
 
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 def test_an_interruption_ends_a_handshake_at_once(client_thread: ClientThread, scheme: str) -> None:
-    """The handshake of TLS, or of the WebSocket."""
+    """This holds for the handshakes of TLS and of the WebSocket."""
     with ScriptedServer(silent_tcp) as server:
         attempt = client_thread.connect(f"{scheme}://127.0.0.1:{server.port}")
         server.wait_for_connections(1)

@@ -28,7 +28,7 @@ from tests.strategies import hostile_text
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
-#: Where the encoding of a length changes, and around.
+#: The lengths at which their encoding changes, and those next to them.
 LENGTHS = [0, 1, 125, 126, 127, 65535, 65536]
 
 
@@ -76,7 +76,7 @@ def test_a_pong_is_ignored() -> None:
     assert (incoming, reader.fault) == ([], None)
 
 
-#: One of everything: fragments, control frames between them, empty ones, characters cut in two.
+#: Fragments, control frames between them, empty frames, and characters that are cut in two.
 EVERYTHING = (
     frame(TEXT, b"one")
     + frame(TEXT, "\u20ac".encode()[:1], final=False)
@@ -184,24 +184,24 @@ FAULTS = [
     pytest.param(frame(CLOSE, final=False), "fragmented or too long", id="fragmented close"),
     pytest.param(frame(PING, bytes(126)), "fragmented or too long", id="long ping"),
     pytest.param(frame(PONG, bytes(126)), "fragmented or too long", id="long pong"),
-    pytest.param(frame(CLOSE, b"\x03"), "half a code", id="half a close code"),
+    pytest.param(frame(CLOSE, b"\x03"), "half a code", id="an incomplete close code"),
     pytest.param(b"HTTP/1.1 400", "reserved bits", id="another protocol, by its first bytes"),
     pytest.param(b"\x83\x7f" + bytes(7) + b"\x01", "unknown opcode 3", id="an unknown opcode"),
     pytest.param(frame(CONTINUATION, b"x"), "a continuation frame without a message", id="a continuation frame without a message"),
     pytest.param(
         frame(TEXT, b"a", final=False) + frame(CONTINUATION) + frame(CONTINUATION),
         "a continuation frame without a message",
-        id="continuation of what is whole",
+        id="a continuation frame after a whole message",
     ),
-    pytest.param(frame(TEXT, final=False) + frame(TEXT), "inside a fragmented message", id="text in a text"),
-    pytest.param(frame(BINARY, final=False) + frame(TEXT, b"x" * 200), "inside a fragmented message", id="text in a binary"),
-    pytest.param(frame(TEXT, b"\xff"), "not UTF-8", id="no UTF-8"),
-    pytest.param(frame(TEXT, b"\xed\xa0\x80"), "not UTF-8", id="half of a pair"),
+    pytest.param(frame(TEXT, final=False) + frame(TEXT), "inside a fragmented message", id="a text frame inside a text"),
+    pytest.param(frame(BINARY, final=False) + frame(TEXT, b"x" * 200), "inside a fragmented message", id="a text frame inside a binary message"),
+    pytest.param(frame(TEXT, b"\xff"), "not UTF-8", id="not UTF-8"),
+    pytest.param(frame(TEXT, b"\xed\xa0\x80"), "not UTF-8", id="a lone surrogate"),
     pytest.param(frame(TEXT, b"\xe2\x82"), "not UTF-8", id="part of a character"),
     pytest.param(
-        frame(TEXT, b"\xe2", final=False) + frame(CONTINUATION, b"\x82"), "not UTF-8", id="no UTF-8 in fragments"
+        frame(TEXT, b"\xe2", final=False) + frame(CONTINUATION, b"\x82"), "not UTF-8", id="fragments that are not UTF-8"
     ),
-    pytest.param(b"\x82\x7f" + (2**64 - 1).to_bytes(8, "big"), "claims to have 18,446,744,073,709,551,615 bytes", id="announced: the most there is"),
+    pytest.param(b"\x82\x7f" + (2**64 - 1).to_bytes(8, "big"), "claims to have 18,446,744,073,709,551,615 bytes", id="the greatest length"),
 ]  # fmt: skip
 
 
@@ -225,11 +225,11 @@ def test_after_a_fault_nothing_is_read(data: bytes, what: str) -> None:
 @pytest.mark.parametrize(
     ("sizes", "fits"),
     [
-        pytest.param([1000], True, id="whole, at the limit"),
-        pytest.param([1001], False, id="whole, over it"),
+        pytest.param([1000], True, id="a frame at the limit"),
+        pytest.param([1001], False, id="a frame over the limit"),
         pytest.param([600, 400], True, id="fragments, at the limit"),
-        pytest.param([600, 401], False, id="fragments, over it together"),
-        pytest.param([0, 1000, 0], True, id="empty fragments count nothing"),
+        pytest.param([600, 401], False, id="fragments, over the limit together"),
+        pytest.param([0, 1000, 0], True, id="empty fragments"),
     ],
 )
 def test_a_message_over_the_limit_is_skipped(sizes: list[int], fits: bool) -> None:

@@ -1,4 +1,4 @@
-"""Pages are read whole, in any encoding of their length; what is not a web server is an error."""
+"""Pages are read whole, in any encoding of their length. An answer of another kind of server is an error."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_headers_are_found_in_any_case(client: Client) -> None:
         (b"", "closed the connection instead of answering", "not Meteor, or TLS"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * (1 << 19), "is not a web server", "not Meteor"),
     ],
-    ids=["SSH", "TLS", "no status", "half a status", "nothing", "endless headers"],
+    ids=["SSH", "TLS", "no status", "an incomplete status", "no answer", "endless headers"],
 )
 def test_another_answer_is_an_error(client: Client, data: bytes, message: str, problem: str) -> None:
     with pytest.raises(ConnectError, match=message) as caught:

@@ -18,11 +18,11 @@ class TestURLs:
             pytest.param("http://p:3128", Proxy("http", "p", 3128), id="HTTP"),
             pytest.param("p.example.com:3128", Proxy("http", "p.example.com", 3128), id="without a scheme"),
             pytest.param("http://p/", Proxy("http", "p", 80), id="the port of HTTP"),
-            pytest.param("http://p:80", Proxy("http", "p", 80), id="and said"),
+            pytest.param("http://p:80", Proxy("http", "p", 80), id="the port of HTTP in the URL"),
             pytest.param("https://p", Proxy("https", "p", 443), id="TLS to the proxy"),
             pytest.param("socks5://p", Proxy("socks5", "p", 1080), id="the port of SOCKS"),
-            pytest.param("SOCKS5H://p:9", Proxy("socks5h", "p", 9), id="SOCKS, names by the proxy"),
-            pytest.param("socks://p:80", Proxy("socks5h", "p", 80), id="SOCKS, as desktops write it"),
+            pytest.param("SOCKS5H://p:9", Proxy("socks5h", "p", 9), id="SOCKS with names for the proxy"),
+            pytest.param("socks://p:80", Proxy("socks5h", "p", 80), id="SOCKS as desktops write the scheme"),
             pytest.param("http://u:p%40s@h:1", Proxy("http", "h", 1, "u", "p@s"), id="credentials"),
             pytest.param("socks5h://u@h", Proxy("socks5h", "h", 1080, "u"), id="a user alone"),
             pytest.param("http://[::1]:8", Proxy("http", "::1", 8), id="IPv6"),
@@ -35,7 +35,7 @@ class TestURLs:
     @pytest.mark.parametrize(
         ("text", "sentence"),
         [
-            pytest.param("", "invalid proxy URL '': the host is missing", id="nothing"),
+            pytest.param("", "invalid proxy URL '': the host is missing", id="an empty URL"),
             pytest.param(
                 "ftp://p", "invalid proxy URL 'ftp://p': the scheme 'ftp' must be http, https, socks5", id="FTP"
             ),
@@ -43,7 +43,9 @@ class TestURLs:
             pytest.param("http://p:0", "invalid proxy URL 'http://p:0': the port", id="an invalid port"),
             pytest.param("http://p/x", "invalid proxy URL 'http://p/x': a proxy URL has no path", id="a path"),
             pytest.param(
-                "http://u:sec/ret@p", "invalid proxy URL 'http://***@p': a proxy URL has no path", id="a bare slash"
+                "http://u:sec/ret@p",
+                "invalid proxy URL 'http://***@p': a proxy URL has no path",
+                id="a slash in the password",
             ),
             pytest.param(
                 "http://u:secret@ p",
@@ -81,10 +83,10 @@ class TestURLs:
         pytest.param({"HTTPS_PROXY": "a"}, None, "HTTPS_PROXY", id="HTTPS is for wss"),
         pytest.param({"ALL_PROXY": "a"}, "ALL_PROXY", "ALL_PROXY", id="ALL is for both"),
         pytest.param({"ALL_PROXY": "a", "http_proxy": "b"}, "http_proxy", "ALL_PROXY", id="ALL is the last"),
-        pytest.param({"HTTP_PROXY": "a", "http_proxy": "b"}, "http_proxy", None, id="lower case first"),
+        pytest.param({"HTTP_PROXY": "a", "http_proxy": "b"}, "http_proxy", None, id="lower case wins"),
         pytest.param({"https_proxy": "", "ALL_PROXY": "a"}, "ALL_PROXY", "ALL_PROXY", id="an empty variable does not count"),
         pytest.param({"HTTP_PROXY": "a", "REQUEST_METHOD": "GET"}, None, None, id="httpoxy"),
-        pytest.param({"http_proxy": "a", "REQUEST_METHOD": "GET"}, "http_proxy", None, id="which lower case is safe from"),
+        pytest.param({"http_proxy": "a", "REQUEST_METHOD": "GET"}, "http_proxy", None, id="httpoxy does not affect lower case"),
     ],
 )  # fmt: skip
 def test_the_environment_names_a_proxy(environment: dict[str, str], plain: str | None, secure: str | None) -> None:
@@ -96,13 +98,13 @@ def test_the_environment_names_a_proxy(environment: dict[str, str], plain: str |
     ("url", "listed", "bypassed"),
     [
         pytest.param("example.com", "example.com", True, id="the name"),
-        pytest.param("www.example.com", "example.com", True, id="a name below it"),
+        pytest.param("www.example.com", "example.com", True, id="a name below the domain"),
         pytest.param("www.example.com", ".example.com", True, id="a leading dot"),
-        pytest.param("example.com", ".example.com", True, id="a leading dot means the name too, as for curl"),
+        pytest.param("example.com", ".example.com", True, id="a leading dot includes the name, as for curl"),
         pytest.param("www.example.com", "*.example.com", True, id="a leading star"),
         pytest.param("notexample.com", "example.com", False, id="a suffix that is not a domain"),
-        pytest.param("notexample.com", ".example.com", False, id="nor with a dot"),
-        pytest.param("example.com", "www.example.com", False, id="the name above it"),
+        pytest.param("notexample.com", ".example.com", False, id="a suffix that is not a domain, after a dot"),
+        pytest.param("example.com", "www.example.com", False, id="a name above the domain"),
         pytest.param("EXAMPLE.com.", "Example.COM", True, id="capitals and the root's dot"),
         pytest.param("example.com", "other.org, example.com", True, id="a list"),
         pytest.param("example.com", "other.org example.com", True, id="a list with spaces"),
@@ -118,7 +120,7 @@ def test_the_environment_names_a_proxy(environment: dict[str, str], plain: str |
         pytest.param("10.1.2.3", "10.1.2.3", True, id="an address"),
         pytest.param("10.1.2.3:99", "10.1.2.3:99", True, id="an address and a port"),
         pytest.param("10.1.2.3", "2.3", False, id="part of an address is not a domain"),
-        pytest.param("10.example.com", "10.0.0.0/8", False, id="a name is in no network"),
+        pytest.param("10.example.com", "10.0.0.0/8", False, id="a name for a network"),
         pytest.param("[2001:db8::1]", "2001:db8::/32", True, id="a network of IPv6"),
         pytest.param("[2001:db8::1]:3000", "[2001:db8::1]:3000", True, id="an IPv6 address and a port"),
         pytest.param("[2001:db8::1]", "[2001:db8::1]", True, id="an IPv6 address in brackets"),
@@ -126,9 +128,9 @@ def test_the_environment_names_a_proxy(environment: dict[str, str], plain: str |
         pytest.param("[2001:db8::1]", "10.0.0.0/8", False, id="the other kind of address"),
         pytest.param("bücher.example", "xn--bcher-kva.example", True, id="IDNA"),
         pytest.param("localhost:3000", "", True, id="U20: this machine"),
-        pytest.param("127.8.8.8", "", True, id="U20: and all its addresses"),
-        pytest.param("[::1]:3000", "", True, id="and those of IPv6"),
-        pytest.param("localhost.example.com", "", False, id="U20: a host that only looks like it"),
+        pytest.param("127.8.8.8", "", True, id="U20: all addresses of this machine"),
+        pytest.param("[::1]:3000", "", True, id="U20: IPv6 addresses of this machine"),
+        pytest.param("localhost.example.com", "", False, id="U20: a host that only resembles this machine"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
@@ -142,14 +144,14 @@ def test_no_proxy_lists_servers_to_reach_without_a_proxy(
     ("host", "expected"),
     [
         pytest.param("localhost", True, id="localhost"),
-        pytest.param("LOCALHOST.", True, id="written oddly"),
+        pytest.param("LOCALHOST.", True, id="capitals and the root's dot"),
         pytest.param("a.localhost", True, id="RFC 6761"),
         pytest.param("127.0.0.1", True, id="IPv4"),
         pytest.param("::1", True, id="IPv6"),
-        pytest.param("::ffff:127.0.0.1", True, id="both"),
-        pytest.param("0.0.0.0", False, id="any"),
-        pytest.param("127.0.0.1.example.com", False, id="a name that begins like it"),
-        pytest.param("localhost.example.com", False, id="another"),
+        pytest.param("::ffff:127.0.0.1", True, id="IPv4 in IPv6"),
+        pytest.param("0.0.0.0", False, id="any address"),
+        pytest.param("127.0.0.1.example.com", False, id="a name that begins like localhost"),
+        pytest.param("localhost.example.com", False, id="another host"),
         pytest.param("10.0.0.1", False, id="a private network"),
     ],
 )

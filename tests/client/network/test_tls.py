@@ -114,7 +114,7 @@ def test_a_client_certificate_is_sent(client: Client, authority: Authority) -> N
 def test_a_missing_client_certificate_is_reported_with_a_hint(
     client: Client, authority: Authority, version: ssl.TLSVersion
 ) -> None:
-    """With TLS 1.3 the client's handshake is done by then, and the alert comes instead of the answer to the upgrade."""
+    """With TLS 1.3, the alert comes after the client's handshake, instead of the answer to the upgrade."""
     context = demanding(authority.server("127.0.0.1"), authority)
     context.minimum_version = context.maximum_version = version
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
@@ -168,7 +168,7 @@ def test_the_error_names_missing_or_invalid_certificate_files(client: Client, au
 def test_an_encrypted_key_without_a_passphrase_raises_an_error_and_does_not_prompt(
     client: Client, authority: Authority
 ) -> None:
-    """Otherwise the TLS library would ask at the terminal."""
+    """Without the error, the TLS library would ask at the terminal."""
     from cryptography.hazmat.primitives import serialization
 
     cert, key = authority.client()
@@ -270,7 +270,7 @@ def contexts() -> Iterator[tuple[ssl.SSLContext, str]]:
 def test_data_passes_unchanged_in_pieces_of_any_size(
     contexts: tuple[ssl.SSLContext, str], depth: int, sizes: list[int], length: int
 ) -> None:
-    """With TLS and with TLS inside TLS; bytes that are sent again after an error arrive once."""
+    """This holds for TLS and for TLS inside TLS. Bytes that are sent again after an error arrive once."""
     context, file = contexts
     sent = random.Random(length).randbytes(length)
     ours, theirs = socket.socketpair()

@@ -90,7 +90,7 @@ def test_many_bytes_may_arrive_with_the_handshake(client: Client) -> None:
 def test_large_texts_are_sent_to_a_server_that_reads_slowly(
     client: Client, served: Callable[[Script], ScriptedServer]
 ) -> None:
-    """The network accepts a part, and the rest is kept and sent later, without blocking."""
+    """The network accepts a part of the text. The rest is sent later, without blocking."""
     reading = threading.Event()
 
     def talk(conversation: Conversation) -> None:
@@ -179,7 +179,7 @@ def test_a_binary_message_is_dropped(client: Client) -> None:
         pytest.param(
             lambda it: it.close(1000, "bye"),
             "the server closed the connection (code 1000: bye)",
-            id="closed, with a reason of its own",
+            id="closed, with a reason of the server",
         ),
         pytest.param(lambda it: it.close(None), "the server closed the connection", id="closed, without a code"),
         pytest.param(
@@ -195,7 +195,7 @@ def test_a_binary_message_is_dropped(client: Client) -> None:
         pytest.param(
             lambda it: it.send_bytes(b"HTTP/1.1 400 Bad Request\r\n"),
             "the server sent an invalid WebSocket frame: ",
-            id="no frame",
+            id="not a frame",
         ),
     ],
 )
@@ -258,7 +258,7 @@ def test_sending_to_a_closed_connection_sets_lost(client: Client) -> None:
 def test_a_goodbye_reaches_the_server_before_the_end(
     client: Client, served: Callable[[Script], ScriptedServer]
 ) -> None:
-    """Everything that was sent before it also reaches the server."""
+    """Everything that was sent before the goodbye also reaches the server."""
     codes: list[int | None] = []
 
     def script(conversation: Conversation) -> None:
@@ -289,7 +289,7 @@ def test_without_a_goodbye_the_connection_just_ends(client: Client) -> None:
     assert codes == [None]
 
 
-def test_a_server_that_ignores_the_goodbye_is_not_waited_for_long(client_thread: ClientThread) -> None:
+def test_a_server_that_ignores_the_goodbye_delays_the_close_only_briefly(client_thread: ClientThread) -> None:
     with ScriptedServer(talking(Conversation.hold)) as server:
         transport = client_thread.connect(server.url).result(PATIENCE)
         closing = client_thread.pool.submit(transport.close, goodbye=True)
@@ -301,7 +301,7 @@ def test_a_server_that_ignores_the_goodbye_is_not_waited_for_long(client_thread:
         closing.result(PATIENCE)
 
 
-def test_a_server_that_talks_on_is_not_listened_to_for_long(client_thread: ClientThread) -> None:
+def test_a_server_that_keeps_sending_does_not_delay_the_close(client_thread: ClientThread) -> None:
     """Many messages keep the socket readable, so that no wait ends at its deadline."""
     flooding, over = threading.Event(), threading.Event()
 
@@ -392,7 +392,7 @@ def test_sockjs_frames_are_read_and_written(client: Client) -> None:
 
 
 def test_the_reason_of_a_sockjs_close_is_reported(client: Client) -> None:
-    """U13: the WebSocket close frame after it has no reason."""
+    """U13: the WebSocket close frame after the SockJS frame has no reason."""
 
     def talk(conversation: Conversation) -> None:
         frames = [frame('a["last"]'), frame('c[3000,"Go away"]'), b"\x88\x02\x03\xe8"]
@@ -416,7 +416,11 @@ def test_meteors_close_over_sockjs_is_reported_like_any_other(client: Client) ->
 
 
 @pytest.mark.parametrize(
-    "hold", [pytest.param(False, id="and hangs up"), pytest.param(True, id="and leaves the connection open")]
+    "hold",
+    [
+        pytest.param(False, id="the server closes the connection"),
+        pytest.param(True, id="the server leaves the connection open"),
+    ],
 )
 def test_a_sockjs_close_before_the_open_frame_fails_the_attempt(client: Client, hold: bool) -> None:
     def script(conversation: Conversation) -> None:

@@ -35,14 +35,14 @@ def refusal(
 
 @pytest.mark.parametrize("kind", KINDS)
 class TestThrough:
-    def test_a_call_goes_through(self, kind: Callable[..., Proxy]) -> None:
+    def test_a_call_goes_through_the_proxy(self, kind: Callable[..., Proxy]) -> None:
         with LoopbackServer() as server, kind() as proxy:
             with ddpshell.Client(server.url, proxy=proxy.url) as client:
                 assert client.call("upper", "x" * 100_000).result(PATIENCE) == "X" * 100_000
             assert proxy.targets == [("127.0.0.1", server.port)]
 
     def test_the_proxy_looks_up_the_name(self, kind: Callable[..., Proxy]) -> None:
-        """Only the proxy knows this name."""
+        """Only the proxy knows the name of the server."""
         with LoopbackServer() as server, kind(hosts={"ddp.invalid": ("127.0.0.1", server.port)}) as proxy:
             with ddpshell.Client("ddp.invalid:3000", proxy=proxy.url) as client:
                 assert client.call("upper", "x").result(PATIENCE) == "X"
@@ -54,7 +54,7 @@ class TestThrough:
                 client.wait_connected(PATIENCE)
             assert proxy.targets == [("xn--bcher-kva.invalid", 80)]
 
-    def test_an_ipv6_address_goes_through(self, kind: Callable[..., Proxy]) -> None:
+    def test_an_ipv6_address_is_reached_through_the_proxy(self, kind: Callable[..., Proxy]) -> None:
         with LoopbackServer() as server, kind(hosts={"2001:db8::1": ("127.0.0.1", server.port)}) as proxy:
             with ddpshell.Client("[2001:db8::1]:3000", proxy=proxy.url) as client:
                 client.wait_connected(PATIENCE)
@@ -139,7 +139,7 @@ class TestTLSToTheProxy:
         authority.issue_cert(name).configure_cert(context)
         return context
 
-    def test_a_call_goes_through(self, authority: trustme.CA, trusting: ddpshell.TLSOptions) -> None:
+    def test_a_call_goes_through_a_tls_proxy(self, authority: trustme.CA, trusting: ddpshell.TLSOptions) -> None:
         context = self.proving(authority, "127.0.0.1")
         with LoopbackServer() as server, HTTPProxy("ann", "hunter2", tls=context) as proxy:
             assert proxy.url.startswith("https://ann:hunter2@")
@@ -164,7 +164,7 @@ class TestTLSToTheProxy:
             assert client.call("echo", "x" * 5_000_000).result(PATIENCE) == "x" * 5_000_000
 
     def test_nothing_is_sent_to_an_untrusted_proxy(self, authority: trustme.CA) -> None:
-        """Not even with `insecure`, which applies only to the server."""
+        """This holds even with `insecure`, which applies only to the server."""
         with HTTPProxy("ann", "hunter2", tls=self.proving(authority, "127.0.0.1")) as proxy:
             error = refusal(proxy.url, tls=ddpshell.TLSOptions(insecure=True))
             assert proxy.targets == []
@@ -209,10 +209,10 @@ def test_an_unknown_proxy_host_is_reported() -> None:
     [
         pytest.param(http_answer(403, "Forbidden"), "answered HTTP 403 Forbidden for ddp.example.com:3000", False, id="403"),
         pytest.param(http_answer(503, "Busy"), "answered HTTP 503 Busy", True, id="503"),
-        pytest.param(lambda server: server.send_bytes(b"220 mail ESMTP\r\n\r\n"), "does not answer like a proxy for HTTP", False, id="no HTTP"),
-        pytest.param(lambda server: server.send_bytes(b"HTTP/1.1 200 OK\r\n\r\nx"), "it sent more than an answer", False, id="more than an answer"),
-        pytest.param(lambda server: server.send_bytes(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20_000), "its answer is too long", False, id="no end"),
-        pytest.param(lambda server: server.read_request(), "closed the connection instead of answering", True, id="nothing"),
+        pytest.param(lambda server: server.send_bytes(b"220 mail ESMTP\r\n\r\n"), "does not answer like a proxy for HTTP", False, id="not HTTP"),
+        pytest.param(lambda server: server.send_bytes(b"HTTP/1.1 200 OK\r\n\r\nx"), "it sent more than an answer", False, id="bytes after the answer"),
+        pytest.param(lambda server: server.send_bytes(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20_000), "its answer is too long", False, id="an endless answer"),
+        pytest.param(lambda server: server.read_request(), "closed the connection instead of answering", True, id="no answer"),
         pytest.param(lambda server: server.read_request() and server.reset(), "broke the connection", True, id="a reset"),
     ],
 )  # fmt: skip
@@ -235,7 +235,7 @@ def test_the_refusal_of_an_http_proxy_is_reported(
         pytest.param([b"\x05\x00", b"\x05\x63\x00\x01" + bytes(6)], "unknown reply 99", True, id="an unknown failure"),
         pytest.param([b"\x05\x00", b"\x04\x00\x00\x01" + bytes(6)], "its reply begins with 4", False, id="another version"),
         pytest.param([b"\x05\x00", b"\x05\x00\x00\x09" + bytes(6)], "an address of type 9", False, id="an unknown address"),
-        pytest.param([b"\x05"], "closed the connection instead of answering", True, id="half an answer"),
+        pytest.param([b"\x05"], "closed the connection instead of answering", True, id="an incomplete answer"),
     ],
 )  # fmt: skip
 def test_the_refusal_of_a_socks_proxy_is_reported(answers: list[bytes], sentence: str, *, retryable: bool) -> None:

@@ -142,12 +142,12 @@ def test_a_request_sent_in_parts_arrives_whole(client: Client) -> None:
             False, 301, id="moved",
         ),
         pytest.param(
-            http_answer(302, "Found"), "answered the upgrade with HTTP 302", "", False, 302, id="moved nowhere"
+            http_answer(302, "Found"), "answered the upgrade with HTTP 302", "", False, 302, id="moved without a location"
         ),
         pytest.param(
             http_answer(400, "Bad Request", "Not a valid websocket request"),
             "answered the upgrade with HTTP 400 Bad Request: Not a valid websocket request", "a proxy", False, 400,
-            id="U7: no WebSocket",
+            id="U7: not a WebSocket",
         ),
         pytest.param(
             http_answer(401, "Unauthorized", "Who are you?\nReally?"),
@@ -163,15 +163,15 @@ def test_a_request_sent_in_parts_arrives_whole(client: Client) -> None:
             "answered the upgrade with HTTP 404 Not Found: nothing here", "the address and the path of a Meteor server", False, 404, id="not found",
         ),
         pytest.param(
-            http_answer(408, "Request Timeout"), "answered the upgrade with HTTP 408", "", True, 408, id="too late"
+            http_answer(408, "Request Timeout"), "answered the upgrade with HTTP 408", "", True, 408, id="a timeout"
         ),
         pytest.param(
             http_answer(429, "Too Many Requests", "slow down"),
-            "answered the upgrade with HTTP 429 Too Many Requests: slow down", "", True, 429, id="too many",
+            "answered the upgrade with HTTP 429 Too Many Requests: slow down", "", True, 429, id="too many requests",
         ),
         pytest.param(
             http_answer(500, "Internal Server Error"),
-            "answered the upgrade with HTTP 500", "has a problem: try again later", True, 500, id="a fault",
+            "answered the upgrade with HTTP 500", "has a problem: try again later", True, 500, id="an internal error",
         ),
         pytest.param(
             http_answer(502, "Bad Gateway", "<html>"),
@@ -228,13 +228,13 @@ def answering(data: bytes) -> Script:
     "answer",
     [
         pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", id="another protocol"),
-        pytest.param(b"\r\n\r\n", id="nothing but an end"),
+        pytest.param(b"\r\n\r\n", id="an empty line"),
         pytest.param(b"HTTP/1.1 abc\r\n\r\n", id="no status"),
-        pytest.param(b"HTTP/1.1\r\n\r\n", id="no status at all"),
+        pytest.param(b"HTTP/1.1\r\n\r\n", id="a first line without a status"),
         pytest.param(b"HTTP/1.1 " + b"9" * 5000 + b"\r\n\r\n", id="a long status"),
         pytest.param(SWITCHING + b"\r\n", id="no headers"),
-        pytest.param(SWITCHING + b"a header\r\n\r\n", id="no colon"),
-        pytest.param(SWITCHING + b"X: \xff\r\n\r\n", id="no UTF-8"),
+        pytest.param(SWITCHING + b"a header\r\n\r\n", id="a header without a colon"),
+        pytest.param(SWITCHING + b"X: \xff\r\n\r\n", id="headers that are not UTF-8"),
         pytest.param(UPGRADED + b"\r\n", id="no key"),
         pytest.param(UPGRADED + b"Sec-WebSocket-Accept: d3Jvbmc=\r\n\r\n", id="a wrong key"),
         pytest.param(UPGRADED + b"Sec-WebSocket-Accept: \xc3\xbc\r\n\r\n", id="an odd key"),
@@ -279,7 +279,7 @@ def proof_of(text: str) -> bytes:
         ),
         pytest.param(
             agreeing(more=b"sec-websocket-extensions: x-a; b=1\r\nSec-WebSocket-Extensions: x-a\r\n"),
-            "selected the WebSocket extension 'x-a; b=1, x-a', which was not offered", id="one twice, with parameters",
+            "selected the WebSocket extension 'x-a; b=1, x-a', which was not offered", id="an extension twice, with parameters",
         ),
         pytest.param(
             agreeing(more=b"Sec-WebSocket-Protocol: chat\r\n"),
@@ -293,7 +293,7 @@ def proof_of(text: str) -> bytes:
             agreeing(head=SWITCHING + b"Upgrade: h2c\r\nConnection: Upgrade\r\n"), "Upgrade: websocket", id="another Upgrade"
         ),
         pytest.param(
-            agreeing(head=SWITCHING + b"Upgrade: websockets\r\nConnection: Upgrade\r\n"), "Upgrade: websocket", id="nearly"
+            agreeing(head=SWITCHING + b"Upgrade: websockets\r\nConnection: Upgrade\r\n"), "Upgrade: websocket", id="an Upgrade that begins with websocket"
         ),
         pytest.param(
             agreeing(head=SWITCHING + b"Upgrade: websocket\r\nConnection: keep-alive\r\n"),
@@ -305,7 +305,7 @@ def proof_of(text: str) -> bytes:
     ],
 )  # fmt: skip
 def test_an_invalid_handshake_raises_an_error(client: Client, script: Script, reason: str) -> None:
-    """RFC 6455, section 4.1. With compression by a proxy, messages could not be read."""
+    """RFC 6455, section 4.1. For example, the client could not read messages that a proxy compresses."""
     with ScriptedServer(script) as server:
         error = client.refusal(server.url)
         [conversation] = server.wait_for_connections(1)
@@ -328,7 +328,8 @@ def test_an_invalid_handshake_raises_an_error(client: Client, script: Script, re
             id="lists and case",
         ),
         pytest.param(
-            agreeing(more=b"Sec-WebSocket-Protocol: \r\nSec-WebSocket-Extensions:\r\n"), id="nothing selected"
+            agreeing(more=b"Sec-WebSocket-Protocol: \r\nSec-WebSocket-Extensions:\r\n"),
+            id="empty extensions and subprotocols",
         ),
     ],
 )
@@ -373,22 +374,24 @@ CHUNKS = b"5\r\nno ap\r\n6;x=y\r\np here\r\n"
 @pytest.mark.parametrize(
     ("head", "body", "line"),
     [
-        pytest.param(b"", b"not here\n", "not here", id="no length, and goes on"),
-        pytest.param(b"Content-Length: 8\r\n", b"not here", "not here", id="all of it"),
-        pytest.param(b"Content-Length: 99999999\r\n", b"not here", "not here", id="it promises too much"),
-        pytest.param(b"Content-Length: many\r\n", b"not here", "not here", id="no number"),
-        pytest.param(b"Transfer-Encoding: chunked\r\n", CHUNKS + b"0\r\n\r\n", "no app here", id="in pieces"),
-        pytest.param(b"Transfer-Encoding: chunked\r\n", CHUNKS, "no app here", id="in pieces, not all"),
+        pytest.param(b"", b"not here\n", "not here", id="no length, and more bytes follow"),
+        pytest.param(b"Content-Length: 8\r\n", b"not here", "not here", id="the announced length"),
+        pytest.param(
+            b"Content-Length: 99999999\r\n", b"not here", "not here", id="fewer bytes than the announced length"
+        ),
+        pytest.param(b"Content-Length: many\r\n", b"not here", "not here", id="a length that is not a number"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n", CHUNKS + b"0\r\n\r\n", "no app here", id="chunks"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n", CHUNKS, "no app here", id="incomplete chunks"),
         pytest.param(b"Transfer-Encoding: chunked\r\n", b"zz\r\n", "", id="invalid chunks"),
-        pytest.param(b"", b"\xff\xfe\n", "\ufffd\ufffd", id="no UTF-8"),
-        pytest.param(b"", b"", "", id="nothing"),
+        pytest.param(b"", b"\xff\xfe\n", "\ufffd\ufffd", id="a body that is not UTF-8"),
+        pytest.param(b"", b"", "", id="no body"),
     ],
 )
 @pytest.mark.parametrize("hold", [False, True])
 def test_the_first_line_of_a_refusal_is_read_in_any_form(
     client: Client, head: bytes, body: bytes, line: str, *, hold: bool
 ) -> None:
-    """The client does not wait long for it, because the server may send no more and keep the connection open."""
+    """The client waits only briefly for the body, because the server may send no more and keep the connection open."""
 
     def script(conversation: Conversation) -> None:
         conversation.read_request()
@@ -457,13 +460,13 @@ def test_the_cookie_jar_of_the_process_is_not_used(client: Client) -> None:
     "options",
     [
         pytest.param({"headers": (("X", "hunter2\r\nY: 1"),)}, id="a header of two lines"),
-        pytest.param({"headers": (("X", "hunter2\n"),)}, id="or nearly"),
+        pytest.param({"headers": (("X", "hunter2\n"),)}, id="a header with a newline at its end"),
         pytest.param({"headers": (("X", "hunter2\0"),)}, id="a control character"),
-        pytest.param({"headers": (("X", "hunter2\udcff"),)}, id="half a character"),
+        pytest.param({"headers": (("X", "hunter2\udcff"),)}, id="a lone surrogate"),
         pytest.param({"headers": (("X: hunter", "2"),)}, id="an invalid name"),
         pytest.param({"headers": (("", "hunter2"),)}, id="no name"),
         pytest.param({"headers": (("upgrade", "hunter2"),)}, id="a header of the handshake"),
-        pytest.param({"headers": (("Sec-WebSocket-Protocol", "hunter2"),)}, id="or of its details"),
+        pytest.param({"headers": (("Sec-WebSocket-Protocol", "hunter2"),)}, id="another header of the handshake"),
         pytest.param({"headers": (("Transfer-Encoding", "hunter2"),)}, id="a body"),
         pytest.param({"headers": (("Host", "hunter2"), ("host", "hunter2"))}, id="two hosts"),
         pytest.param({"origin": "hunter2\r\nY: 1"}, id="an origin"),
@@ -478,7 +481,7 @@ def test_a_header_with_a_line_break_raises_an_error_without_its_value(options: d
 
 
 def test_the_zone_of_an_address_is_not_sent(client: Client) -> None:
-    """RFC 6874."""
+    """RFC 6874: the zone has a meaning only on this machine."""
     endpoint = parse_url("ws://[fe80::1%25eth0]:3000")
     ours, theirs = socket.socketpair()
     with ours, theirs, contextlib.closing(Waiter(SystemClock())) as waiter:
@@ -496,7 +499,7 @@ def test_an_invalid_cookie_does_not_hide_the_reason_of_a_refusal(client: Client)
 @pytest.mark.parametrize(
     "answer",
     [
-        pytest.param(b"", id="at once"),
+        pytest.param(b"", id="before the status"),
         pytest.param(b"HTTP/1.1 10", id="in the status"),
         pytest.param(UPGRADED, id="in the headers"),
     ],

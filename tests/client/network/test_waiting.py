@@ -14,7 +14,7 @@ from tests.fakes import PATIENCE, FakeClock
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
-#: Where the clock begins, and a moment after that.
+#: The first time of the clock, and a moment later.
 NOW, LATER = 1000.0, 1010.0
 
 
