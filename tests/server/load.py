@@ -80,14 +80,14 @@ class ServerUnderLoad:
         self.port = int(self._process.stdout.readline())
 
     def memory(self) -> int:
-        """Return its resident memory in bytes."""
+        """Return the resident memory of the process in bytes."""
         for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
         raise AssertionError("no VmRSS")
 
     def processor_time(self) -> float:
-        """Return the processor time that it has used, in seconds."""
+        """Return the processor time of the process in seconds."""
         return processor_time(self._process.pid)
 
     def close(self) -> None:

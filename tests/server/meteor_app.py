@@ -1,4 +1,4 @@
-"""The application of `tests/meteor/app.js`, on our server: the same methods and publications, so that both can be compared."""
+"""The application of `tests/meteor/app.js` for this server: the same methods and publications, so that both can be compared."""
 
 from __future__ import annotations
 

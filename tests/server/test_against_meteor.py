@@ -460,7 +460,7 @@ def check(name: str, steps: list[Step], meteor: MeteorServer, ours: Server, **ho
 
 
 @pytest.mark.parametrize(("name", "steps"), named(EXCHANGES))
-def test_the_answers_are_those_of_a_real_server(
+def test_the_answers_equal_those_of_a_real_server(
     name: str, steps: list[Step], meteor_server: MeteorServer, ours: Server
 ) -> None:
     check(name, steps, meteor_server, ours)

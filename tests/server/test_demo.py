@@ -45,7 +45,7 @@ def client(connect: Connect) -> Iterator[WireClient]:
         ("me", [], None),
     ],
 )
-def test_methods_answer(client: WireClient, method: str, params: list[Any], result: object) -> None:
+def test_each_method_returns_its_result(client: WireClient, method: str, params: list[Any], result: object) -> None:
     assert client.call(method, *params) == result
 
 
@@ -126,7 +126,7 @@ def test_methods_and_publications_fail_in_all_ways(client: WireClient) -> None:
     assert client.subscribe("crashes")[-1]["error"]["error"] == 500
 
 
-def test_types_returns_every_ejson_type(client: WireClient) -> None:
+def test_types_returns_a_value_of_every_ejson_type(client: WireClient) -> None:
     text = json.dumps(client.call("types"))
     for form in ("$date", "$binary", "$InfNaN", "$regexp", "$escape", '"oid"', '"Decimal"', '"Point"'):
         assert form in text

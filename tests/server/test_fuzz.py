@@ -32,7 +32,7 @@ broken frames | bytes | HTTP | disconnects
 
 @pytest.mark.parametrize("name", ATTACKS.split(" | "))
 def test_an_attack_only_affects_its_own_connection(name: str) -> None:
-    """It leaves no session, no socket and no line in the log (S10, S80, U11)."""
+    """An attack leaves no session, no socket and no line in the log (S10, S80, U11)."""
     with attack_server(1) as fuzzer:
         assert name in fuzzer.attacks
         fuzzer.run(60, only=name)

@@ -15,7 +15,7 @@ pytestmark = [
 ]
 
 
-def test_it_prints_every_figure_with_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_figure_is_printed_with_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--idle", "3", "--calls", "400", "--subscribers", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     units = [re.fullmatch(r".*? +(-?[\d,]+\.\d) (\S+)", line) for line in lines]

@@ -44,7 +44,7 @@ def removed(id_: str = "x") -> Change:
     return Change("removed", "c", id_)
 
 
-def test_the_example_of_the_rule() -> None:
+def test_two_subscriptions_of_one_document_follow_the_example_of_the_rule() -> None:
     """A adds {x:1}, B adds {x:2,y:3}, A stops, B stops (S58)."""
     box = Box()
     assert box.added("A", "c", "x", {"x": 1}) == added({"x": 1})
@@ -101,7 +101,7 @@ def test_only_top_level_fields_are_merged() -> None:
 
 
 def test_a_second_added_of_the_same_subscription_is_a_change() -> None:
-    """The rule is our decision (S61)."""
+    """DDP has no rule for this case; S61 is a decision of this server."""
     box = Box()
     box.added("A", "c", "x", {"a": 1})
     assert box.added("A", "c", "x", {"a": 2, "b": 1}) == changed({"a": 2, "b": 1})

@@ -220,7 +220,7 @@ def test_unblock_lets_the_next_message_start(server: Server, connect: Connect, k
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
 def test_unblock_has_no_effect_after_the_handler_has_returned(server: Server, connect: Connect, kind: str) -> None:
-    """Another message is being handled by then, which it must not unblock (S15)."""
+    """Another message is being handled by then, and a late call of unblock() must not affect it (S15)."""
     kept: list[MethodInvocation] = []
     gate = Gate()
 
@@ -354,7 +354,7 @@ def test_a_method_can_close_its_connection_and_its_result_is_not_sent(server: Se
 
 
 def test_hooks_are_called_for_each_session_and_before_each_message(server: Server, connect: Connect) -> None:
-    """They are not called for ping, pong and connect (S4, S78)."""
+    """The hooks are not called for ping, pong and connect (S4, S78)."""
     log: list[Any] = []
     unregister_second = server.on_connection(lambda handle: log.append(("first", handle.id)))
     server.on_connection(lambda _: unregister_last())

@@ -1,4 +1,4 @@
-"""Other projects' DDP clients work with our server as with Meteor's."""
+"""DDP clients of other projects work with this server as with Meteor's."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_ddp_gets_the_same_from_a_stand_in_as_from_the_recorded_server(
 def test_simpleddp_calls_subscribes_and_renews_its_subscriptions_after_a_reconnect(
     start: Callable[[Server], Server], modules: Path
 ) -> None:
-    """It waits for the answer to an unsub with an id that the new session does not have (K6, S26)."""
+    """simpleddp waits for the answer to an unsub with an id that the new session does not have (K6, S26)."""
     seen = run("simpleddp.js", start(demo_server()).port, modules)
     assert seen == {
         "upper": ["HELLO"],
@@ -169,15 +169,17 @@ def test_simpleddp_calls_subscribes_and_renews_its_subscriptions_after_a_reconne
     }
 
 
-def test_ddp_survives_the_kill_and_the_end_of_the_server(server_process: ServerProcess, modules: Path) -> None:
-    """Its user renews the subscription and the login on a server without earlier data (K5)."""
+def test_ddp_reconnects_after_the_server_is_killed_or_terminated(server_process: ServerProcess, modules: Path) -> None:
+    """The user of ddp renews the subscription and the login on a server without earlier data (K5)."""
     seen = run("ddp_restart.js", server_process.port, modules, server_process.restart)
     alice = "alice-in-wonderland"
     assert seen == {f"life {life}": [alice, alice, ["a", "b", "c"], ["a", "b"], life, "alice"] for life in (1, 2, 3)}
 
 
-def test_simpleddp_survives_the_kill_and_the_end_of_the_server(server_process: ServerProcess, modules: Path) -> None:
-    """It renews its subscription. Its token is refused, because logins are only in memory, so it logs in again (K6, A27)."""
+def test_simpleddp_reconnects_after_the_server_is_killed_or_terminated(
+    server_process: ServerProcess, modules: Path
+) -> None:
+    """simpleddp renews its subscription. The server refuses the token, because logins are only in memory, so simpleddp logs in again (K6, A27)."""
     seen = run("simpleddp_restart.js", server_process.port, modules, server_process.restart)
     alice, refused = "alice-in-wonderland", ["loginResumeFailed", 403]
     assert seen == {

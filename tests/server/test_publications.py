@@ -285,7 +285,7 @@ def test_a_publication_can_publish_from_any_thread(server: Server, connect: Conn
 
 
 def test_a_publication_can_change_its_params(server: Server, connect: Connect) -> None:
-    """If it runs again, it gets the original params (S35)."""
+    """A publication that runs again gets the original params (S35)."""
     seen: list[Any] = []
 
     @server.publish

@@ -21,7 +21,7 @@ def test_a_second_method_of_the_same_name_is_refused() -> None:
 
 
 def test_one_client_cannot_use_all_threads() -> None:
-    """Other clients would have to wait for it (S15)."""
+    """Other clients would have to wait for the threads (S15)."""
     assert Options().outstanding_limit < inspect.signature(Server).parameters["max_threads"].default
 
 

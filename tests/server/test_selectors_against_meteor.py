@@ -1,4 +1,4 @@
-"""Selectors mean here what they mean in a real Meteor server."""
+"""Selectors find the same documents as on a real Meteor server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.minimongo.test_selector import CASES
 
 TIMEOUT = 20.0
 
-#: What the real server, which is older, or its stand-in for MongoDB does not know.
+#: Selectors that the real server, which is older, or its replacement for MongoDB does not know.
 UNKNOWN = ("$bits", "{'a': {'$type': 'string'}}", "{'a': b'")
 
 
@@ -33,7 +33,7 @@ def call(client: ddpshell.Client, method: str, *params: EJSONValue) -> Any:
 
 
 def found_by_both(client: ddpshell.Client, selector: Any, documents: list[dict[str, Any]]) -> tuple[set[Any], set[Any]]:
-    """Store documents, each with an id, and find some of them: there, and here."""
+    """Find documents with a selector on the real server and with this package, and return both sets of ids."""
     call(client, "reset")
     stored: dict[Any, dict[str, Any]] = {}
     for number, document in enumerate(documents):
@@ -43,25 +43,25 @@ def found_by_both(client: ddpshell.Client, selector: Any, documents: list[dict[s
         stored[complete["_id"]] = complete
     for insertion in [client.call("insert", document) for document in stored.values()]:
         insertion.result(TIMEOUT)
-    there = {document["_id"] for document in call(client, "find", selector)}
+    expected = {document["_id"] for document in call(client, "find", selector)}
     matches = compile_selector(selector)
-    return there, {id_ for id_, document in stored.items() if matches(document)}
+    return expected, {id_ for id_, document in stored.items() if matches(document)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "case", [pytest.param(case, id=str(case[0])) for case in CASES if not any(text in str(case[0]) for text in UNKNOWN)]
 )
-def test_a_real_server_finds_what_we_find(case: Any, meteor: ddpshell.Client) -> None:
+def test_a_real_server_finds_the_same_documents(case: Any, meteor: ddpshell.Client) -> None:
     selector, matching, others = case
     documents = [document for document in [*matching, *others] if "a.b" not in document]
-    there, here = found_by_both(meteor, selector, documents)
-    assert here == there
+    expected, found = found_by_both(meteor, selector, documents)
+    assert found == expected
 
 
 ATOMS = st.sampled_from([None, 0, 1, 2, -1, 1.5, True, False, "", "x", "xy", RegExp("^x"), float("nan")])
 KEYS = st.sampled_from(["a", "b", "0", "1"])
-# To minimongo {} equals [], and {"0": x} equals [x] (E41): no such objects.
+# There are no {} and {"0": x}, because to minimongo they equal [] and [x] (E41).
 VALUES = st.recursive(
     ATOMS,
     lambda values: (
@@ -102,10 +102,10 @@ SELECTORS: st.SearchStrategy[Any] = st.recursive(
 @pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(selector=SELECTORS, documents=DOCUMENTS)
-def test_a_real_server_finds_what_we_find_by_any_selector(
+def test_a_real_server_finds_the_same_documents_with_any_selector(
     selector: Any, documents: list[dict[str, Any]], meteor: ddpshell.Client
 ) -> None:
-    """And what we refuse, it refuses."""
+    """The real server also refuses the selectors that this package refuses."""
     try:
         compile_selector(selector)
     except QueryError:
@@ -114,5 +114,5 @@ def test_a_real_server_finds_what_we_find_by_any_selector(
         with pytest.raises(MethodError):
             call(meteor, "find", selector)
         return
-    there, here = found_by_both(meteor, selector, documents)
-    assert here == there
+    expected, found = found_by_both(meteor, selector, documents)
+    assert found == expected

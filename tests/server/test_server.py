@@ -162,7 +162,7 @@ def wait_for(event: threading.Event) -> None:
 
 
 def test_a_signal_ends_every_wait_for_the_server(server: Server, connect: Connect) -> None:
-    """Also a signal that comes just before the wait, which a lock would miss."""
+    """This holds also for a signal that comes just before the wait, which a lock would miss."""
     never = threading.Event()
 
     @server.method

@@ -1,4 +1,4 @@
-"""A stand-in answers as the server in a recording did. Time is moved by hand."""
+"""A stand-in gives the answers of a recorded server. The tests move the time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class HandMovedTime:
         await future
 
     def advance(self, seconds: float, *, sleepers: int = 1) -> None:
-        """Move the time, as soon as so many answers wait for it."""
+        """Move the time as soon as this number of answers waits for it."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self._sleepers) >= sleepers, PATIENCE), self._sleepers
             self._now += seconds
@@ -52,7 +52,7 @@ class HandMovedTime:
 
 
 def record(path: Path, server: Server, session: Callable[[str], object]) -> RecordedAnswers:
-    """Record what a client says to a server, with secrets masked, and read the recording."""
+    """Record the messages of a client and a server, with secrets masked, and read the recording."""
     writer = RecordingWriter(path, Header("", "", ""))
     t = 0.0
 
@@ -79,7 +79,7 @@ LOGIN = {"user": {"username": "alice"}, "password": digest("wonderland")}
 
 
 def conversation(url: str) -> list[Message]:
-    """Say everything that a client can say, and return all answers."""
+    """Send every kind of message that a client can send, and return all answers."""
     with WireClient(url) as client:
         answers = [
             *client.call_all("upper", "Hello"),
@@ -151,7 +151,7 @@ def test_all_clients_get_the_answers_in_turn_and_then_the_last_one_again(connect
 
 
 @pytest.mark.parametrize("order", ["updated first", "result first", "data between"])
-def test_result_updated_and_data_come_in_the_recorded_order(connect: Connect, order: str) -> None:
+def test_result_updated_and_data_arrive_in_the_recorded_order(connect: Connect, order: str) -> None:
     tape = Tape().sub("a", "p").ready("a").call("1", "m")
     match order:
         case "updated first":
@@ -183,7 +183,7 @@ def test_an_error_is_sent_exactly_as_it_was_recorded(connect: Connect) -> None:
         assert client.subscribe("p", number)[-1]["error"] == error
 
 
-def test_without_the_subscription_a_call_does_not_send_its_documents(connect: Connect) -> None:
+def test_without_its_subscription_a_call_sends_no_documents(connect: Connect) -> None:
     tape = Tape().sub("a", "p").ready("a").call("1", "m").added("p", "x").updated("1").result("1", 5)
     client = play(connect, tape.answers())
     assert [message["msg"] for message in client.call_all("m")] == ["updated", "result"]
@@ -197,7 +197,7 @@ def test_unsub_removes_the_documents(connect: Connect) -> None:
     assert [message["msg"] for message in client.unsubscribe("p")] == ["removed", "removed", "nosub"]
 
 
-def test_documents_without_a_subscription_come_to_each_client(connect: Connect) -> None:
+def test_documents_without_a_subscription_are_sent_to_each_client(connect: Connect) -> None:
     tape = Tape().sent(msg="connect", version="1", support=["1"]).received(msg="connected", session="s")
     client = play(connect, tape.added("settings", "x").answers())
     assert client.receive() == {"msg": "added", "collection": "settings", "id": "x"}
@@ -212,7 +212,7 @@ def timed(connect: Connect, tape: Tape, speed: float = 1) -> tuple[WireClient, H
 
 
 @pytest.mark.parametrize("speed", [1.0, 4.0, 0.5])
-def test_later_changes_come_at_their_recorded_distance(connect: Connect, speed: float) -> None:
+def test_later_changes_arrive_at_their_recorded_times(connect: Connect, speed: float) -> None:
     tape = Tape().sub("a", "p").ready("a").added("p", "x")
     tape.received(msg="changed", collection="p", id="x", fields={"n": 1})
     client, time = timed(connect, tape, speed)
@@ -226,14 +226,14 @@ def test_later_changes_come_at_their_recorded_distance(connect: Connect, speed: 
     assert client.receive_rest() == []
 
 
-def test_with_speed_0_everything_comes_at_once(connect: Connect) -> None:
+def test_with_speed_0_everything_is_sent_at_once(connect: Connect) -> None:
     tape = Tape().sub("a", "p").ready("a").added("p", "x").call("1", "m").result("1", 1).updated("1")
     client, _ = timed(connect, tape, speed=0)
     assert [message["msg"] for message in [*client.subscribe("p"), client.receive()]] == ["ready", "added"]
     assert client.call("m") == 1
 
 
-def test_after_unsub_no_changes_come(connect: Connect) -> None:
+def test_after_unsub_no_changes_are_sent(connect: Connect) -> None:
     client, time = timed(connect, Tape().sub("a", "p").ready("a").added("p", "x"))
     client.send(msg="sub", id="a", name="p", params=[])
     time.advance(1)
@@ -243,7 +243,7 @@ def test_after_unsub_no_changes_come(connect: Connect) -> None:
     assert client.receive_rest() == []
 
 
-def test_a_call_waits_for_the_one_before_unless_it_passed_it(connect: Connect) -> None:
+def test_a_call_waits_for_the_earlier_call_unless_the_recording_has_them_in_another_order(connect: Connect) -> None:
     """S15, S16."""
     tape = Tape().call("1", "slow").call("2", "fast").updated("1").result("1", 1).updated("2").result("2", 2)
     tape.call("3", "unblocked").call("4", "passing").updated("4").result("4", 4).updated("3").result("3", 3)
@@ -266,7 +266,7 @@ def test_a_call_waits_for_the_one_before_unless_it_passed_it(connect: Connect) -
     assert client.receive()["methods"] == [unblocked]
 
 
-def test_after_the_result_others_need_not_wait_for_updated(connect: Connect) -> None:
+def test_a_call_waits_for_the_earlier_result_but_not_for_updated(connect: Connect) -> None:
     tape = Tape().call("1", "m").result("1", 1).received(msg="ping").received(msg="ping").updated("1")
     client, time = timed(connect, tape)
     client.start_call("m")
@@ -277,7 +277,7 @@ def test_after_the_result_others_need_not_wait_for_updated(connect: Connect) -> 
     assert client.receive()["msg"] == "result"
 
 
-def test_the_servers_own_time_works_too(connect: Connect) -> None:
+def test_a_stand_in_can_use_real_time(connect: Connect) -> None:
     tape = Tape().sub("a", "p").ready("a").added("p", "x")
     client = play(connect, tape.answers(), speed=1000)
     assert client.subscribe("p")[-1]["msg"] == "ready"
@@ -297,7 +297,7 @@ def test_a_replaced_recording_answers_the_same_clients(connect: Connect) -> None
     assert (stand_in.method_names, stand_in.publication_names) == (["n"], ["p"])
 
 
-def test_many_documents_let_other_clients_pass(connect: Connect) -> None:
+def test_other_clients_are_served_while_many_documents_are_sent(connect: Connect) -> None:
     tape = Tape().sub("a", "p")
     for number in range(800):
         tape.added("p", str(number))

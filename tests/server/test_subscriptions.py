@@ -201,7 +201,7 @@ def test_set_user_id_fails_after_unblock_and_on_the_event_loop(server: Server, c
 
 @pytest.mark.parametrize("kind", ["plain", "asynchronous"])
 def test_a_universal_publication_is_sent_to_every_client(server: Server, connect: Connect, kind: str) -> None:
-    """It has no id, sends no `ready`, and comes directly after `connected` (S68, C39)."""
+    """A universal publication has no id, sends no `ready`, and comes directly after `connected` (S68, C39)."""
 
     def universal(sub: Subscription) -> None:
         sub.added("news", "x", {"id": sub.id})

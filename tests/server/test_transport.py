@@ -277,7 +277,7 @@ def test_messages_of_megabytes_can_be_received_and_sent(server: Server, connect:
 
 @pytest.mark.parametrize("limit", [None, 1000])
 def test_a_message_above_the_limit_closes_the_connection_with_1009(start: Start, limit: int | None) -> None:
-    """U17: as soon as its header has arrived. The default is Meteor's limit."""
+    """U17: the connection is closed as soon as the header of the message has arrived. The default is Meteor's limit."""
     server = start(Server(options=Options() if limit is None else Options(message_limit=limit)))
     raw = websocket.create_connection(server.url, timeout=PATIENCE)
     assert raw.sock is not None
@@ -325,7 +325,7 @@ class _Wire(asyncio.Transport):
         pass
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        # How much is sent with one write is of no importance.
+        # The sizes of single writes do not matter.
         earlier = self.seen.pop() if self.seen and isinstance(self.seen[-1], bytes) else b""
         assert isinstance(earlier, bytes)
         self.seen.append(earlier + bytes(data))
