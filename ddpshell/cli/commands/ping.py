@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from concurrent.futures import Future
 
 import click
@@ -12,7 +11,7 @@ from msgspec import Struct
 from ...client import Client, ConnectionState
 from ...ejson.json_text import JSONValue
 from ...exceptions import DDPTimeout
-from ...text.charts import bins_of, histogram_lines, line_of_blocks
+from ...text.charts import Bin, bins_of, histogram_lines, line_of_blocks
 from ...text.escaping import escape_line
 from ...text.prose import milliseconds
 from ..connection import connected, wait_for_session
@@ -24,7 +23,7 @@ from ..process import ExitCode, Process, Terminated
 from ..settings import settings_of
 from ..types import AT_LEAST_1, Seconds
 
-__all__ = ["Summary", "ping", "summary_of"]
+__all__ = ["Summary", "ping"]
 
 
 def _ping(process: Process, count: int | None, interval: float, wait: float, histogram: bool) -> int:
@@ -78,10 +77,8 @@ class _Pings:
     """
 
     def __init__(self, client: Client, process: Process, queue: EventQueue[_Answer]) -> None:
-        #: The seconds until each answer.
-        self.times: list[float] = []
-        # The same by the number of the ping.
-        self._answered: dict[int, float] = {}
+        #: The seconds until each answer, by the number of the ping.
+        self.times: dict[int, float] = {}
         #: The error that ended the run, if there was one.
         self.failure: BaseException | None = None
         self._sent = 0
@@ -125,15 +122,13 @@ class _Pings:
 
     def summarize(self, *, histogram: bool) -> None:
         """Print the statistics, and with `histogram` how often each round trip occurred."""
-        summary = summary_of(self._sent, self.times)
-        seconds = self._process.clock.now() - self._began
+        summary = Summary(self._sent, tuple(self.times.values()))
         console = self._process.console
-        bins = bins_of([seconds * 1000 for seconds in self.times]) if histogram else []
         if not self._is_text:
-            shown: dict[str, JSONValue] = {"histogram": [[one.low, one.high, one.count] for one in bins]}
-            console.tree({**summary.as_json(), **(shown if histogram else {})})
+            console.tree(summary.as_json(histogram=histogram))
             return
-        self._write_text(summary, seconds)
+        self._write_text(summary)
+        bins = summary.bins if histogram else []
         if bins and self._draws:
             console.write("\n".join(["round trips in ms:", *histogram_lines(bins, console.out.width - 1)]))
         elif bins:
@@ -153,38 +148,35 @@ class _Pings:
         self._awaited -= 1
         error = answer.future.exception()
         if error is None:
-            seconds = answer.future.result()
-            self.times.append(seconds)
-            self._answered[answer.number] = seconds
-            self._write(answer.number, seconds)
+            seconds = self.times[answer.number] = answer.future.result()
+            console = self._process.console
+            if self._is_text:
+                console.write(f"pong from {_host(self._client)}: seq={answer.number} time={_milliseconds(seconds)} ms")
+            else:
+                console.tree({"seq": answer.number, "ms": milliseconds(seconds)})
             return
         status = self._client.status
         if status.state is ConnectionState.FAILED:
             self.failure = status.error
         self._process.console.note(f"no answer to ping {answer.number}: {error}")
 
-    def _write(self, number: int, seconds: float) -> None:
-        console = self._process.console
-        if self._is_text:
-            console.write(f"pong from {_host(self._client)}: seq={number} time={_milliseconds(seconds)} ms")
-        else:
-            console.tree({"seq": number, "ms": milliseconds(seconds)})
-
-    def _write_text(self, summary: Summary, seconds: float) -> None:
+    def _write_text(self, summary: Summary) -> None:
+        seconds = self._process.clock.now() - self._began
         lost = f"{100 * summary.lost / summary.sent:.3g}" if summary.sent else "0"
         lines = [
             f"--- {_host(self._client)} ping statistics ---",
             f"{summary.sent} sent, {summary.received} received, {summary.lost} lost ({lost}%), {seconds:.1f} s",
         ]
-        if summary.spread is not None:
-            numbers = "/".join(_milliseconds(value) for value in summary.spread)
+        spread = summary.spread
+        if spread is not None:
+            numbers = "/".join(_milliseconds(value) for value in spread)
             lines.append(f"rtt min/avg/max/mdev = {numbers} ms")
             if self._sent > 1 and self._draws:
                 lines.append(self._drawn(self._process.console.out.width - 1))
         self._process.console.write("\n".join(lines))
 
     def _drawn(self, width: int) -> str:
-        times = [self._answered.get(number) for number in range(1, self._sent + 1)]
+        times = [self.times.get(number) for number in range(1, self._sent + 1)]
         blocks, size = line_of_blocks(times, width - 4)
         if size > 1:
             note = f"  each block: the slowest of {size + 1:,}"
@@ -210,42 +202,49 @@ class Summary(Struct, frozen=True):
 
     Args:
         sent: The number of pings.
-        received: The number of answers.
-        spread: Minimum, mean, maximum and standard deviation of the seconds until an answer; None without answers.
+        times: The seconds until each answer.
     """
 
     sent: int
-    received: int
-    spread: tuple[float, float, float, float] | None
+    times: tuple[float, ...]
+
+    @property
+    def received(self) -> int:
+        """The number of answers."""
+        return len(self.times)
 
     @property
     def lost(self) -> int:
         """The number of pings without an answer."""
         return self.sent - self.received
 
-    def as_json(self) -> dict[str, JSONValue]:
+    @property
+    def spread(self) -> tuple[float, float, float, float] | None:
+        """Minimum, mean, maximum and standard deviation of the times; None without answers."""
+        if not self.times:
+            return None
+        mean = math.fsum(self.times) / len(self.times)
+        deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in self.times) / len(self.times))
+        return min(self.times), mean, max(self.times), deviation
+
+    @property
+    def bins(self) -> list[Bin]:
+        """A histogram of the times in milliseconds. It counts rounded times, so that its limits agree with the printed times."""
+        return bins_of([round(seconds * 1000, 3) for seconds in self.times])
+
+    def as_json(self, *, histogram: bool) -> dict[str, JSONValue]:
         """Return the statistics for programs, with times in milliseconds."""
-        times = [None] * 4 if self.spread is None else [milliseconds(value) for value in self.spread]
-        return {
+        spread = self.spread
+        times = [None] * 4 if spread is None else [milliseconds(value) for value in spread]
+        tree: dict[str, JSONValue] = {
             "sent": self.sent,
             "received": self.received,
             "lost": self.lost,
             **dict(zip(("min", "avg", "max", "mdev"), times, strict=True)),
         }
-
-
-def summary_of(sent: int, times: Sequence[float]) -> Summary:
-    """Compute the statistics.
-
-    Args:
-        sent: The number of pings.
-        times: The seconds until each answer.
-    """
-    if not times:
-        return Summary(sent, 0, None)
-    mean = math.fsum(times) / len(times)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in times) / len(times))
-    return Summary(sent, len(times), (min(times), mean, max(times), deviation))
+        if histogram:
+            tree["histogram"] = [[one.low, one.high, one.count] for one in self.bins]
+        return tree
 
 
 ping = Command(

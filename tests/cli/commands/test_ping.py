@@ -7,12 +7,13 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ddpshell.cli.commands.ping import Summary, summary_of
+from ddpshell.cli.commands.ping import Summary
 from ddpshell.clock import SystemClock
 from tests.cli.conftest import Command, finished
 from tests.loopback import Conversation, LoopbackServer, ScriptedServer, converse
@@ -34,28 +35,36 @@ def mute(server: Conversation) -> None:
 
 class TestSummary:
     @pytest.mark.parametrize(
-        ("sent", "times", "summary"),
+        ("sent", "times", "lost", "spread"),
         [
-            pytest.param(0, [], Summary(0, 0, None), id="no ping"),
-            pytest.param(2, [], Summary(2, 0, None), id="no answer"),
-            pytest.param(1, [0.5], Summary(1, 1, (0.5, 0.5, 0.5, 0.0)), id="one ping"),
-            pytest.param(4, [1.0, 2.0, 3.0, 2.0], Summary(4, 4, (1.0, 2.0, 3.0, 0.5**0.5)), id="several pings"),
+            pytest.param(0, (), 0, None, id="no ping"),
+            pytest.param(2, (), 2, None, id="no answer"),
+            pytest.param(1, (0.5,), 0, (0.5, 0.5, 0.5, 0.0), id="one ping"),
+            pytest.param(5, (1.0, 2.0, 3.0, 2.0), 1, (1.0, 2.0, 3.0, 0.5**0.5), id="several pings"),
         ],
     )
     def test_the_summary_has_the_figures_of_the_round_trips(
-        self, sent: int, times: list[float], summary: Summary
+        self, sent: int, times: tuple[float, ...], lost: int, spread: tuple[float, ...] | None
     ) -> None:
-        assert summary_of(sent, times) == summary
-        assert summary.lost == sent - len(times)
+        summary = Summary(sent, times)
+        assert (summary.received, summary.lost, summary.spread) == (len(times), lost, spread)
 
-    @given(st.lists(st.floats(0, 1e4), min_size=1))
-    def test_the_mean_lies_between_least_and_most(self, times: list[float]) -> None:
-        spread = summary_of(len(times), times).spread
+    @given(st.lists(st.floats(0, 1e4), min_size=1).map(tuple))
+    def test_the_mean_lies_between_least_and_most(self, times: tuple[float, ...]) -> None:
+        spread = Summary(len(times), times).spread
         assert spread is not None
         least, mean, most, deviation = spread
         assert least <= mean * (1 + 1e-9)
         assert mean <= most * (1 + 1e-9)
         assert 0 <= deviation <= (most - least) * (1 + 1e-9) + 1e-9
+
+    @given(st.lists(st.floats(0, 1e4), min_size=1).map(tuple))
+    @example((0.0001, 0.00019999999))
+    def test_the_limits_of_the_histogram_agree_with_the_printed_times(self, times: tuple[float, ...]) -> None:
+        tree: Any = Summary(len(times), times).as_json(histogram=True)
+        assert tree["histogram"][0][0] <= tree["min"]
+        assert tree["max"] < tree["histogram"][-1][1]
+        assert sum(count for _, _, count in tree["histogram"]) == len(times)
 
 
 @pytest.mark.usefixtures("server")
