@@ -23,11 +23,9 @@ from ..client.network.tls import ByteStream, Certificate, TLSOptions, certificat
 from ..client.network.waiting import Address, Waiter
 from ..ejson import JSONValue, json_text
 from ..exceptions import (
-    CommandError,
     ConnectError,
     DDPError,
     EJSONError,
-    InvalidURL,
     LoginError,
     LoginNeeded,
     NegotiationError,
@@ -39,7 +37,7 @@ from .connection import EventReporter, make_client, network_options, wait_for_ou
 from .credentials import find_credential, read_passphrase
 from .event_queue import EventQueue, wait_until_done
 from .message_sizes import SizeSearch, size_text
-from .process import ExitCode, Process
+from .process import ExitCode, Process, exit_code
 from .settings import ConnectionSettings
 
 __all__ = ["LAYERS", "Diagnosis", "Layer", "Status"]
@@ -175,13 +173,13 @@ class Diagnosis:
     def _examine(self, examine: Callable[[], Layer]) -> Layer:
         try:
             return examine()
-        except (CommandError, InvalidURL):
-            # A file with a password cannot be read, for example. That says nothing about the server.
-            raise
         except (LoginError, LoginNeeded) as error:
             self.exit_code = ExitCode.LOGIN
             return Layer("fail", str(error), advice(error, Place.COMMAND_LINE))
         except DDPError as error:
+            if exit_code(error) is ExitCode.USAGE:
+                # A file with a password cannot be read, for example. That says nothing about the server.
+                raise
             return Layer("fail", str(error), doctor_advice(error))
 
     # ------------------------------------------------------------------------------------------------- the network
@@ -216,6 +214,8 @@ class Diagnosis:
         except ConnectError as error:
             if error.problem == "client rejected":
                 return Layer("fail", str(error), self._rejection_advice())
+            if error.problem == "certificate files":
+                raise
             return self._untrusted(error)
         sent = certificates(self._stream)
         if not sent:
@@ -240,7 +240,7 @@ class Diagnosis:
             with contextlib.suppress(ConnectError):
                 sent = certificates(self._open(checks_certificate=False))
         if not sent:
-            return Layer("fail", str(error), doctor_advice(error))
+            raise error
         own, last = sent[0], sent[-1]
         # OpenSSL ends some of its sentences with a full stop.
         text = f"{str(error).removesuffix('.')}; the certificate is of {_names(own)}, issued by {own.issuer}, {self._validity(own)}"

@@ -21,7 +21,6 @@ from ..exceptions import (
     DDPError,
     DDPTimeout,
     EJSONError,
-    NegotiationError,
     OutcomeUnknown,
     ServerError,
 )
@@ -101,7 +100,7 @@ def _is_about_connection(error: BaseException) -> bool:
         return not error.is_connected
     if isinstance(error, OutcomeUnknown):
         return error.connect_error is not None
-    return isinstance(error, ConnectError | NegotiationError)
+    return exit_code(error) is ExitCode.NOT_CONNECTED
 
 
 # The options that change how a server is reached, by the names of their values.

@@ -323,6 +323,9 @@ def kind(error: BaseException) -> str:
 def _answer(error: BaseException) -> tuple[ExitCode, str]:
     if isinstance(error, (CommandError, ConnectError)) and is_local(error):
         return ExitCode.LOCAL, "system"
+    if getattr(error, "problem", "") == "certificate files":
+        # The user named a wrong file or passphrase, and no server was asked.
+        return ExitCode.USAGE, "usage"
     for classes, code, word in _ANSWERS:
         if isinstance(error, classes):
             return code, word

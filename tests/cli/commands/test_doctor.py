@@ -950,6 +950,14 @@ def test_an_invalid_url_is_a_usage_error(ddp: Command) -> None:
     assert ddp("doctor", "ftp://h").code == 2
 
 
+def test_a_certificate_file_that_holds_none_is_a_usage_error(ddp: Command, world: World) -> None:
+    _, words = secure(world, world.authority.issue_cert("localhost"), cacert=__file__)
+    ran = ddp("doctor", *words)
+    assert ran.code == 2
+    assert "cannot use the certificate files" in ran.err
+    assert checked(ddp, *words)[0] == 3
+
+
 def test_options_of_the_connection_count_on_every_layer(ddp: Command, world: World) -> None:
     """The same headers are sent with each request, through the same proxy."""
     requests: list[Request] = []
