@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +96,31 @@ def test_a_call_loads_what_is_in_its_budget_and_nothing_more(theirs: set[str]) -
         modules = loaded(program, "call", "-u", server.url, "upper", "Hello")
     assert "ddpshell.client.network.transport" in modules
     assert over_budget(modules - theirs, [*CLIENT, *CALL]) == ""
+
+
+def test_a_call_with_a_config_file_does_not_load_click(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "config.toml"
+    monkeypatch.setenv("DDP_CONFIG", str(file))
+    with demo_server().running() as server:
+        file.write_text(f"""
+            [default]
+            timeout = 20
+            max-message = "1M"
+            no-retry = true
+            [servers.here]
+            url = "{server.url}"
+            headers = {{ X-Team = "red" }}
+            cacert = "ca.pem"
+            confirm = true
+            allow = ["tasks.*"]
+            color = "red"
+            [shell]
+            theme = "light"
+        """)
+        program = "from ddpshell.cli.main import run; assert run(sys.argv[1:]) == 0"
+        modules = loaded(program, "call", "-u", server.url, "upper", "Hello")
+    assert "ddpshell.cli.config_file" in modules
+    assert "click" not in modules
 
 
 def test_a_subscription_loads_neither_the_shell_nor_the_server() -> None:

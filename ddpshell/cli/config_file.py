@@ -27,18 +27,16 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import Struct
 
 from ..exceptions import CommandError
 from ..text.prose import closest
 from .option_table import SETTINGS
+from .types import SETTING_TYPES, TOMLValue
 
-__all__ = ["Config", "Section", "TOMLValue", "change_config", "read_config"]
-
-#: A value that can be written to the file.
-TOMLValue: TypeAlias = "str | float | bool | list[str]"
+__all__ = ["Config", "Section", "change_config", "read_config"]
 
 # Bytes. Some files, such as /dev/zero, have no end.
 _MAX_FILE_SIZE = 1 << 20
@@ -314,19 +312,18 @@ class _Checker:
         return value
 
     def _section(self, name: str, table: Mapping[str, Any]) -> Section:
-        from click import BadParameter  # as the types of settings raise it; without a file, it is not needed
-
         values: dict[str, Any] = {}
         for key, value in table.items():
             setting = SETTINGS.get(key)
             if setting is None:
                 raise self._error(name, key, f"unknown setting {key!r}{_suggestion(key, SETTINGS)}")
+            kind = SETTING_TYPES[setting.kind]
             try:
-                values[key] = setting.value_type.from_toml(value, Path(self._path).absolute().parent)
-            except BadParameter as error:
+                values[key] = kind.from_toml(value, str(Path(self._path).absolute().parent))
+            except CommandError as error:
                 raise self._error(name, key, f"{key}: {error.message}") from None
             if values[key] is None:
-                raise self._error(name, key, f"{key} must be {setting.value_type.toml_form}")
+                raise self._error(name, key, f"{key} must be {kind.toml_form}")
         if "url" not in values:
             if name != "default":
                 raise self._error(name, "", "url is missing")

@@ -14,7 +14,6 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from .process import GivenOptions
-    from .types import SettingType
 
 __all__ = ["CONNECTION_ROWS", "OUTPUT_ROWS", "SETTINGS", "OptionRow", "SimpleCommand", "read_simple_command"]
 
@@ -65,13 +64,6 @@ class OptionRow(Struct):
     def spellings(self) -> list[str]:
         """What the user can type."""
         return [spelling for name in self.names if name.startswith("-") for spelling in name.split("/")]
-
-    @property
-    def value_type(self) -> SettingType:
-        """The type of a setting's value."""
-        from .types import SETTING_TYPES  # it needs click
-
-        return SETTING_TYPES[self.kind]
 
 
 _CONNECTION = "Connection"

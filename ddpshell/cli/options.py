@@ -15,13 +15,14 @@ import click
 from ..exceptions import CommandError
 from .option_table import CONNECTION_ROWS, OUTPUT_ROWS, OptionRow
 from .process import ExactText, Process
-from .types import SETTING_TYPES, Cookie, Header, Text
+from .types import SETTING_TYPES, FileName, Pairs, SettingType
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = [
     "ARGUMENTS",
+    "AT_LEAST_1",
     "CONNECTION_OPTIONS",
     "GRAMMAR",
     "MARK",
@@ -31,6 +32,7 @@ __all__ = [
     "SeenName",
     "SharedOption",
     "TextOption",
+    "ValueType",
     "flag",
     "option",
     "process_of",
@@ -62,6 +64,37 @@ def spelling(param: click.Parameter) -> str:
     )
 
 
+#: The type of a number of things.
+AT_LEAST_1 = click.IntRange(min=1)
+
+
+class ValueType(click.ParamType[Any]):
+    """click's form of a type.
+
+    Args:
+        kind: The type.
+    """
+
+    name = "value"
+
+    def __init__(self, kind: SettingType) -> None:
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a value."""
+        try:
+            return self.kind.read(value)
+        except CommandError as error:
+            # The cause can be a failure of the local system.
+            raise click.BadParameter(error.message, ctx, param) from error.__cause__
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        """Let the shell complete names of files."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")] if isinstance(self.kind, FileName) else []
+
+
 class SectionOption(click.Option):
     """An option that only the complete help lists.
 
@@ -76,18 +109,26 @@ class SectionOption(click.Option):
         self.section = section
 
 
-def option(names: str, metavar: str, help: str, *, section: str = "", **attributes: Any) -> click.Option:  # noqa: A002
+def option(
+    names: str,
+    metavar: str,
+    help: str,  # noqa: A002 - as click calls it
+    *,
+    type: SettingType | click.ParamType[Any] = SETTING_TYPES["text"],  # noqa: A002
+    section: str = "",
+    **attributes: Any,
+) -> click.Option:
     """Make an option with a value.
 
     Args:
         names: The spellings, and the parameter's name if it is not that of the long option, separated by spaces.
         metavar: The value in the help.
         help: What the option does. A default is added.
+        type: The type of the value. By default it is text that is not empty.
         section: The heading in the complete help, for an option that the brief help leaves out.
         attributes: Further arguments of click's class.
     """
-    # A text must not be empty.
-    attributes = {"type": Text(), "metavar": metavar, "help": help, **attributes}
+    attributes |= {"type": ValueType(type) if isinstance(type, SettingType) else type, "metavar": metavar, "help": help}
     if "default" in attributes:
         attributes["help"] += f" [default: {attributes['default']}]"
     return (
@@ -144,7 +185,7 @@ class SharedOption(click.Option):
             case "profile":
                 attributes["type"] = ProfileName()
             case kind:
-                attributes["type"] = SETTING_TYPES[kind]
+                attributes["type"] = ValueType(SETTING_TYPES[kind])
         if text is None:
             default = f"{row.unset:g}" if isinstance(row.unset, float) else str(row.unset or "")
             default = row.default_help or default
@@ -193,7 +234,7 @@ def _collect(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         )
     if param.name in ("url", "profile") and "is_demo" in given:
         raise click.UsageError(f"the demo has its own server, so {spelling(param)} is not possible after `demo`", ctx)
-    if isinstance(param.type, (Header, Cookie)):
+    if isinstance(param.type, ValueType) and isinstance(param.type.kind, Pairs):
         # One option with @FILE can have several pairs.
         value = tuple([pair for pairs in value for pair in pairs])
     before = given.get(param.name)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpshell.cli.options import ProfileName
+from ddpshell.cli.options import ProfileName, ValueType
 from ddpshell.cli.types import (
     Cookie,
     FileName,
@@ -19,9 +19,11 @@ from ddpshell.cli.types import (
     ReadableFile,
     Seconds,
     SecretFile,
+    SettingType,
     Text,
     TimeLimit,
 )
+from ddpshell.exceptions import CommandError
 
 OPTION = click.Option(["--x"])
 CONTEXT = click.Context(click.Command("x"))
@@ -29,19 +31,19 @@ CONTEXT = click.Context(click.Command("x"))
 
 @given(st.floats(min_value=0, allow_infinity=False, allow_nan=False))
 def test_any_number_of_seconds_is_read_unchanged(seconds: float) -> None:
-    assert Seconds().convert(repr(seconds), None, None) == seconds
+    assert Seconds().read(repr(seconds)) == seconds
 
 
 @pytest.mark.parametrize("text", ["x", "", "-1", "nan", "inf", "1e999"])
 def test_an_invalid_duration_is_rejected(text: str) -> None:
-    with pytest.raises(click.BadParameter):
-        Seconds().convert(text, None, None)
+    with pytest.raises(CommandError):
+        Seconds().read(text)
 
 
 @pytest.mark.parametrize(("kind", "hint"), [(Seconds(), ""), (TimeLimit(), "; use 0 for no limit")])
 def test_only_a_time_limit_can_be_switched_off_with_0(kind: Seconds, hint: str) -> None:
-    with pytest.raises(click.BadParameter) as caught:
-        kind.convert("-1", None, None)
+    with pytest.raises(CommandError) as caught:
+        kind.read("-1")
     assert caught.value.message == f"-1 is not a valid number of seconds{hint}"
 
 
@@ -55,20 +57,20 @@ def test_only_a_time_limit_can_be_switched_off_with_0(kind: Seconds, hint: str) 
         (Text(), "a\udcff", "is not UTF-8 text"),
     ],
 )
-def test_the_error_names_an_invalid_value(kind: click.ParamType[object], text: str, problem: str) -> None:
-    with pytest.raises(click.BadParameter) as caught:
-        kind.convert(text, None, None)
+def test_the_error_names_an_invalid_value(kind: SettingType, text: str, problem: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        kind.read(text)
     assert caught.value.message == problem
 
 
 def test_a_file_name_can_have_any_bytes() -> None:
-    assert FileName().convert("a\udcff", None, None) == "a\udcff"
+    assert FileName().read("a\udcff") == "a\udcff"
 
 
 @pytest.mark.parametrize("kind", [Text(), FileName(), ReadableFile(), OutputFile(), SecretFile()])
 def test_text_and_file_names_must_not_be_empty(kind: Text) -> None:
-    with pytest.raises(click.BadParameter, match="must not be empty"):
-        kind.convert("", None, None)
+    with pytest.raises(CommandError, match="must not be empty"):
+        kind.read("")
 
 
 @pytest.mark.parametrize(
@@ -80,13 +82,13 @@ def test_text_and_file_names_must_not_be_empty(kind: Text) -> None:
     ],
 )
 def test_a_cookie_is_a_name_and_a_value(text: str, pair: tuple[str, str]) -> None:
-    assert Cookie().convert(text, None, None) == (pair,)
+    assert Cookie().read(text) == (pair,)
 
 
 @pytest.mark.parametrize("text", ["secret", "=secret", "a b=secret", "a=secret;b=1", "a=secret\r\nX: y", "a=sécret"])
 def test_an_invalid_cookie_is_rejected_and_not_shown(text: str) -> None:
-    with pytest.raises(click.BadParameter) as raised:
-        Cookie().convert(text, None, None)
+    with pytest.raises(CommandError) as raised:
+        Cookie().read(text)
     assert "cret" not in raised.value.message
 
 
@@ -94,13 +96,13 @@ class TestFiles:
     def test_headers_can_come_from_a_file(self, tmp_path: Path) -> None:
         file = tmp_path / "headers"
         file.write_text("# ours\n\nAuthorization: Bearer x\n  X-Team:red  \r\n")
-        assert Header().convert(f"@{file}", None, None) == (("Authorization", "Bearer x"), ("X-Team", "red"))
+        assert Header().read(f"@{file}") == (("Authorization", "Bearer x"), ("X-Team", "red"))
 
     def test_an_invalid_line_is_reported_with_its_number(self, tmp_path: Path) -> None:
         file = tmp_path / "headers"
         file.write_text("A: b\nsecret\n")
-        with pytest.raises(click.BadParameter) as raised:
-            Header().convert(f"@{file}", None, None)
+        with pytest.raises(CommandError) as raised:
+            Header().read(f"@{file}")
         assert raised.value.message.startswith(f"{file}, line 2, must look like 'Name: value'")
         assert "secret" not in raised.value.message
 
@@ -109,25 +111,25 @@ class TestFiles:
         file = tmp_path / "headers"
         if content is not None:
             file.write_bytes(content)
-        with pytest.raises(click.BadParameter):
-            Header().convert(f"@{file}", None, None)
+        with pytest.raises(CommandError):
+            Header().read(f"@{file}")
 
     def test_a_file_must_be_readable(self, tmp_path: Path) -> None:
         file = tmp_path / "x"
         file.write_text("")
-        assert ReadableFile().convert(str(file), None, None) == str(file)
-        with pytest.raises(click.BadParameter, match="cannot read"):
-            ReadableFile().convert(str(tmp_path / "y"), None, None)
-        with pytest.raises(click.BadParameter, match="cannot read"):
-            ReadableFile().convert("-", None, None)
+        assert ReadableFile().read(str(file)) == str(file)
+        with pytest.raises(CommandError, match="cannot read"):
+            ReadableFile().read(str(tmp_path / "y"))
+        with pytest.raises(CommandError, match="cannot read"):
+            ReadableFile().read("-")
 
     def test_a_secret_can_come_from_standard_input(self) -> None:
-        assert SecretFile().convert("-", None, None) == "-"
+        assert SecretFile().read("-") == "-"
 
 
 class TestCompletion:
     def test_files_are_completed_by_the_shell(self) -> None:
-        assert [item.type for item in ReadableFile().shell_complete(CONTEXT, OPTION, "a")] == ["file"]
+        assert [item.type for item in ValueType(ReadableFile()).shell_complete(CONTEXT, OPTION, "a")] == ["file"]
 
     @pytest.mark.parametrize(
         ("content", "typed", "names"),

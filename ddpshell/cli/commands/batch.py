@@ -35,12 +35,12 @@ from ..connection import connected, timeout_error, unconfirmed_note, wait_for_se
 from ..errors import error_tree, failure
 from ..event_queue import EventQueue, InputFile
 from ..group import Command
-from ..options import flag, option, shared_options
+from ..options import AT_LEAST_1, ValueType, flag, option, shared_options
 from ..output import END_KEYS, Console, OutputError, OutputFormat
 from ..process import ExitCode, Process, Terminated
 from ..progress import Progress
 from ..settings import settings_of
-from ..types import AT_LEAST_1, FileName, OutputFile, PositiveNumber
+from ..types import FileName, OutputFile, PositiveNumber
 
 __all__ = ["LineReader", "Request", "batch", "parse_request"]
 
@@ -553,7 +553,7 @@ batch = Command(
         "An error does not stop the other calls, but the exit code is then 1."
     ),
     params=[
-        click.Argument(["file"], metavar="[FILE]", default="-", type=FileName()),
+        click.Argument(["file"], metavar="[FILE]", default="-", type=ValueType(FileName())),
         option("-j --jobs", "N", "Make up to N calls at the same time.", type=AT_LEAST_1, default=10),
         flag("--unordered", "Print answers as they arrive, not in the order of the lines."),
         flag("--fail-fast", "Send nothing more after the first error."),

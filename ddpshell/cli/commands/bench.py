@@ -19,12 +19,23 @@ from ...text.escaping import escape_line
 from ...text.prose import plural
 from ..call_arguments import check_text, read_arguments
 from ..group import Command, Group
-from ..options import ARGUMENTS, GRAMMAR, OUTPUT_OPTIONS, Rows, SeenName, flag, option, shared_options
+from ..options import (
+    ARGUMENTS,
+    AT_LEAST_1,
+    GRAMMAR,
+    OUTPUT_OPTIONS,
+    Rows,
+    SeenName,
+    ValueType,
+    flag,
+    option,
+    shared_options,
+)
 from ..output import Console, OutputFormat
 from ..process import ExitCode, Process, Terminated
 from ..progress import Progress
 from ..settings import ConnectionSettings, settings_of
-from ..types import AT_LEAST_1, ReadableFile, Seconds
+from ..types import ReadableFile, Seconds, SettingType
 
 if TYPE_CHECKING:
     from ...clock import Clock
@@ -349,30 +360,26 @@ def _reports(file: str) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------------------------------------------- the commands
 
 
-class _Rate(click.ParamType[float]):
+class _Rate(SettingType):
     """Requests a second: `100`, `100/s`, `6000/m`."""
 
-    name = "rate"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def read(self, text: str) -> float:
         """Read a positive number, with a unit or without."""
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:/(s|sec|m|min|h))?", str(value).strip())
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:/(s|sec|m|min|h))?", text.strip())
         rate = float(match[1]) / {"m": 60, "min": 60, "h": 3600}.get(match[2], 1) if match is not None else 0.0
         if not 0 < rate <= 1e6:
-            self.fail(f"{value!r} is not a valid rate; use N/s or N/m, such as 100/s", param, ctx)
+            raise CommandError(f"{text!r} is not a valid rate; use N/s or N/m, such as 100/s")
         return rate
 
 
 class _Duration(Seconds):
     """The length of a test."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def read(self, text: str | float) -> float:
         """Read a positive number of seconds."""
-        seconds = super().convert(str(value).removesuffix("s") if isinstance(value, str) else value, param, ctx)
+        seconds = super().read(str(text).removesuffix("s"))
         if not seconds:
-            self.fail("a test must be longer than 0 s", param, ctx)
+            raise CommandError("a test must be longer than 0 s")
         return seconds
 
 
@@ -513,8 +520,8 @@ _COMMANDS = {
             "line for each run. Each ratio has the interval in which it lies with a probability of 99 %."
         ),
         params=[
-            click.Argument(["old"], type=ReadableFile()),
-            click.Argument(["new"], type=ReadableFile()),
+            click.Argument(["old"], type=ValueType(ReadableFile())),
+            click.Argument(["new"], type=ValueType(ReadableFile())),
             *OUTPUT_OPTIONS,
         ],
         examples=[("ddp bench compare old.json new.json", "has the server become slower?")],

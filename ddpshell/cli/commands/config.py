@@ -20,15 +20,15 @@ from ...shell.settings import SETTINGS as SHELL_SETTINGS
 from ...shell.settings import Settings as ShellSettings
 from ...text.escaping import escape_line
 from ...text.prose import closest
-from ..config_file import TOMLValue, change_config, read_config
+from ..config_file import change_config, read_config
 from ..credentials import endpoint_of, login_store
 from ..group import Command
-from ..option_table import SETTINGS, OptionRow
+from ..option_table import SETTINGS
 from ..options import flag, shared_options
 from ..output import Console
 from ..process import Process
 from ..settings import DEFAULT, ResolvedSettings, ResolvedValue, config_file, is_there, named_config_file, resolve
-from ..types import Cookie, Flag, Header, MethodPatterns, ReadableFile, Seconds
+from ..types import SETTING_TYPES, Pairs, TOMLValue
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -116,7 +116,7 @@ def _get_or_change(action: str, key: str, value: str | None, process: Process) -
         _print_value(rows[known].value, process.console)
         return
     setting = SETTINGS.get(name)
-    is_table = isinstance(setting.value_type, (Header, Cookie)) if setting is not None else False
+    is_table = setting is not None and isinstance(SETTING_TYPES[setting.kind], Pairs)
     if setting is None or is_table is not ("." in key):
         raise CommandError(f"write {key}.NAME for one of the {key}") if is_table else _unknown(key)
     unexpected = process.options.keys() & _SETTING_OPTIONS.keys()
@@ -124,7 +124,15 @@ def _get_or_change(action: str, key: str, value: str | None, process: Process) -
         option = _SETTING_OPTIONS[min(unexpected)]
         raise click.UsageError(f"ddp config {action} does not take {option}; write: ddp config {action} KEY")
     section = ["default"] if profile is None else ["servers", profile]
-    _change(section, key, None if value is None else _toml_value(setting, value), process)
+    try:
+        new = None if value is None else SETTING_TYPES[setting.kind].to_toml(value)
+    except CommandError as error:
+        raise CommandError(f"{key}: {error.message}") from error.__cause__
+    if value is not None and key == "url":
+        parse_url(value, lambda: 0.0)
+    if value is not None and key == "proxy":
+        parse_proxy(value)
+    _change(section, key, new, process)
 
 
 def _change(section: list[str], key: str, value: TOMLValue | None, process: Process) -> None:
@@ -163,42 +171,6 @@ def _print_value(value: object, console: Console) -> None:
         console.result(cast("EJSONValue", value))
     else:
         console.write(escape_line(_text(value)))
-
-
-_SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-
-
-def _toml_value(setting: OptionRow, value: str) -> TOMLValue:
-    """Return what the config file has for a value that the user types.
-
-    Raises:
-        CommandError: The value is not valid.
-    """
-    try:
-        match setting.value_type:
-            case Flag():
-                if value.lower() not in _SWITCHES:
-                    raise CommandError(f"{setting.key} must be true or false, not {value!r}")
-                return _SWITCHES[value.lower()]
-            case MethodPatterns():
-                return list(setting.value_type.convert(value, None, None))
-            case Seconds():
-                seconds = setting.value_type.convert(value, None, None)
-                return int(seconds) if seconds.is_integer() else seconds
-            case ReadableFile():
-                # In the file, a relative path would begin at the folder of the file.
-                return str(Path(setting.value_type.convert(value, None, None)).absolute())
-            case Header() | Cookie():
-                return value
-            case _:
-                setting.value_type.convert(value, None, None)
-                if setting.key == "url":
-                    parse_url(value, lambda: 0.0)
-                if setting.key == "proxy":
-                    parse_proxy(value)
-                return value
-    except click.BadParameter as error:
-        raise CommandError(f"{setting.key}: {error.message}") from None
 
 
 def _edit(file: str) -> None:

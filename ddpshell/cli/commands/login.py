@@ -19,7 +19,7 @@ from ...protocol.accounts import LoginToken, UserSelector
 from ..connection import connected, wait_for_outcome
 from ..credentials import ask_user, endpoint_of, login_store, read_secret, warn_of_plain_text
 from ..group import Command
-from ..options import flag, option, shared_options
+from ..options import ValueType, flag, option, shared_options
 from ..output import OutputFormat
 from ..process import Process
 from ..settings import ConnectionSettings
@@ -156,7 +156,7 @@ login = Command(
         "ddp asks for the password and never saves it."
     ),
     params=[
-        click.Argument(["user"], metavar="[USER]", required=False, type=Text()),
+        click.Argument(["user"], metavar="[USER]", required=False, type=ValueType(Text())),
         flag("--id is_id", "USER is a user id."),
         flag("--list lists", "List the saved logins of all servers, or of that of -u or -p."),
         option(

@@ -17,11 +17,11 @@ from ...text.prose import milliseconds
 from ..connection import connected, wait_for_session
 from ..event_queue import EventQueue
 from ..group import Command
-from ..options import flag, option, shared_options
+from ..options import AT_LEAST_1, flag, option, shared_options
 from ..output import OutputFormat
 from ..process import ExitCode, Process, Terminated
 from ..settings import settings_of
-from ..types import AT_LEAST_1, Seconds
+from ..types import Seconds
 
 __all__ = ["Summary", "ping"]
 

@@ -22,7 +22,7 @@ from ...text.escaping import escape_line
 from ...text.palette import terminal_text
 from ...text.prose import clip, plural
 from ..group import Command
-from ..options import OUTPUT_OPTIONS, flag, option
+from ..options import OUTPUT_OPTIONS, ValueType, flag, option
 from ..output import Console
 from ..process import Process
 from ..progress import Progress
@@ -186,7 +186,7 @@ read = Command(
         "FILE is a recording, as --record makes it, or a HAR file that a browser saved. Secrets are masked."
     ),
     params=[
-        click.Argument(["file"], type=ReadableFile()),
+        click.Argument(["file"], type=ValueType(ReadableFile())),
         flag("--timeline", "Show each frame, and how long its answer took."),
         option(
             "--only",

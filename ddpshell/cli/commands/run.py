@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..group import Command
-from ..options import flag, shared_options
+from ..options import ValueType, flag, shared_options
 from ..process import Process
 from ..types import FileName
 
@@ -27,7 +27,7 @@ run = Command(
         "The first error ends the script and gives the exit code."
     ),
     params=[
-        click.Argument(["file"], metavar="[FILE]", default="-", type=FileName()),
+        click.Argument(["file"], metavar="[FILE]", default="-", type=ValueType(FileName())),
         flag("-k --keep-going", "Continue after an error. The exit code is that of the first error."),
         *shared_options(
             "Time limit in seconds for the whole script, with the time to read it; 0 for no limit. [default: 30]"

@@ -29,7 +29,7 @@ from ...text.prose import duration, plural
 from ..background_stream import written_in_background
 from ..errors import failure, show
 from ..group import Command
-from ..options import OUTPUT_OPTIONS, flag, option
+from ..options import OUTPUT_OPTIONS, ValueType, flag, option
 from ..output import Console, OutputFormat
 from ..process import Process
 from ..types import FileName, PositiveNumber, ReadableFile
@@ -372,7 +372,7 @@ serve = Command(
         "line on stdout when it listens. It is for development and tests, not for the internet."
     ),
     params=[
-        click.Argument(["app"], required=False, metavar="[APP]", type=FileName()),
+        click.Argument(["app"], required=False, metavar="[APP]", type=ValueType(FileName())),
         option("--host", "HOST", "The address to listen on.", default="127.0.0.1"),
         option(
             "--port", "PORT", "The port to listen on; 0 for any free port.", default=3000, type=click.IntRange(0, 65535)

@@ -19,11 +19,10 @@ from ..call_arguments import check_text, note_losses, read_arguments, suggest_na
 from ..credentials import endpoint_of
 from ..document_lines import ChangeLines, CountLines, DocumentLines, Lines, Selection, TableLines
 from ..group import Command
-from ..options import ARGUMENTS, GRAMMAR, SeenName, flag, option, shared_options
+from ..options import ARGUMENTS, AT_LEAST_1, GRAMMAR, SeenName, flag, option, shared_options
 from ..output import OutputFormat, is_dumb
 from ..process import Process
 from ..settings import ConnectionSettings, settings_of
-from ..types import AT_LEAST_1
 
 if TYPE_CHECKING:
     from ...analysis.recording import Entry

@@ -26,7 +26,7 @@ from ...analysis.recording import (
 from ...client.network.frames import LargeMessage
 from ...clock import switch_interval
 from ...ejson import JSONValue
-from ...exceptions import RemoteProtocolError
+from ...exceptions import CommandError, RemoteProtocolError
 from ...protocol.secrets import mask
 from ...protocol.urls import Endpoint, parse_url
 from ...tap.events import Closed, Opened, Passed, Problem, Request, TapEvent
@@ -45,6 +45,7 @@ from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, option
 from ..output import OutputFormat, unbroken
 from ..process import Process
 from ..settings import ConnectionSettings
+from ..types import SettingType
 from .serve import is_loopback, listening
 
 __all__ = ["tap"]
@@ -270,18 +271,14 @@ class _Display:
                 self._console.error_lines([text])
 
 
-class _Address(click.ParamType[tuple[str, int]]):
+class _Address(SettingType):
     """An address to listen on: a port, with or without a host."""
 
-    name = "address"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+    def read(self, text: str) -> tuple[str, int]:
         """Read `PORT` or `HOST:PORT`."""
-        found = re.fullmatch(r"(?:(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+):)?([0-9]{1,5})", str(value))
+        found = re.fullmatch(r"(?:(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+):)?([0-9]{1,5})", text)
         if found is None or int(found[2]) > 65535:
-            self.fail(
-                f"{value!r} is not an address to listen on, such as 3030, localhost:3030 or [::1]:3030", param, ctx
-            )
+            raise CommandError(f"{text!r} is not an address to listen on, such as 3030, localhost:3030 or [::1]:3030")
         return (found[1] or "127.0.0.1").removeprefix("[").removesuffix("]"), int(found[2])
 
 

@@ -265,7 +265,7 @@ class TestChanges:
             (["set", "timeout", "x"], "timeout: 'x' is not a number of seconds"),
             (["set", "url", "ftp://h"], "invalid server URL 'ftp://h'"),
             (["set", "proxy", "ftp://h"], "invalid proxy"),
-            (["set", "insecure", "maybe", "-p", "x"], "insecure must be true or false, not 'maybe'"),
+            (["set", "insecure", "maybe", "-p", "x"], "insecure: must be true or false, not 'maybe'"),
             (["set", "cacert", "/nowhere"], "cacert: cannot read '/nowhere'"),
             (["set", "headers", "A: b"], "write headers.NAME for one of the headers"),
             (["set", "timeout.x", "5"], "unknown setting 'timeout.x'"),
