@@ -25,8 +25,8 @@ def rows_with(window: Window, text: str) -> list[str]:
     return [row for row in window.all_rows if text in row]
 
 
-def test_the_session_of_the_product_description(own_meteor_server: Callable[..., MeteorServer]) -> None:
-    """Its times and ids differ."""
+def test_the_screen_shows_a_call_a_subscription_and_an_error(own_meteor_server: Callable[..., MeteorServer]) -> None:
+    """Times and ids differ from run to run."""
     server = own_meteor_server()
     with Window("-u", f"localhost:{server.port}") as window:
         window.wait_for("connected to")

@@ -1,4 +1,4 @@
-"""The shell, in the test's process or in a terminal of its own, connected to the demo server."""
+"""The shell in the test's process or in a terminal, connected to the demo server."""
 
 from __future__ import annotations
 

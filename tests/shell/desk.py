@@ -1,4 +1,4 @@
-"""A shell for tests without a terminal: tests type lines, and read what is shown as text."""
+"""A shell without a terminal: tests type lines, and read the output as text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Desk", "FakeTerminal", "RecordingScreen", "desk", "scripted_desk"]
 
 
 class RecordingScreen:
-    """A screen that keeps what is written to it."""
+    """A screen that keeps the written text."""
 
     def __init__(self, columns: int = 80) -> None:
         self.columns = columns
@@ -38,10 +38,10 @@ class RecordingScreen:
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Do nothing: the text is written at once."""
+        """Do nothing, because the text is written at once."""
 
     def wait_for(self, text: str, start: int = 0) -> str:
-        """Wait until a text has been written behind an index; gives all that was."""
+        """Wait until a text has been written after an index, and return all written text."""
         with self._changed:
             assert self._changed.wait_for(lambda: text in self.text[start:], PATIENCE), self.text[start:]
             return self.text[start:]
@@ -76,14 +76,14 @@ class FakeTerminal:
 
 
 class Desk:
-    """A shell, and its screen."""
+    """A shell and its screen."""
 
     def __init__(self, shell: Shell, screen: RecordingScreen) -> None:
         self.shell = shell
         self.screen = screen
 
     def type(self, text: str) -> str:
-        """Run a text, wait until all is answered, and give what was shown for it."""
+        """Run a text, wait for all answers, and return the output."""
         start = len(self.screen.text)
         self.send(text)
         assert self.shell.jobs.wait(timeout=PATIENCE), f"not answered: {self.shell.jobs.pending}"
@@ -91,11 +91,11 @@ class Desk:
         return self.screen.text[start:]
 
     def send(self, text: str) -> None:
-        """Run a text; do not wait."""
+        """Run a text without waiting."""
         dispatch_text(self.shell, text)
 
     def shown(self) -> str:
-        """All that was shown."""
+        """All output."""
         self.shell.display.flush()
         return self.screen.text
 
@@ -141,7 +141,7 @@ def desk(url: str, *, columns: int = 80, is_only: bool = False, **options: Any) 
 
 @contextlib.contextmanager
 def scripted_desk(clock: FakeClock, connector: ScriptedConnector, *, columns: int = 80) -> Iterator[Desk]:
-    """A desk whose server is the test, and whose time is moved by hand."""
+    """A desk whose server is the test. The test also moves the clock."""
 
     recorder = LiveRecorder(clock.now, clock.wall, lambda text: None)
 

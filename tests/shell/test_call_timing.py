@@ -1,4 +1,4 @@
-"""`set timing full`: where the time of each call went. The test moves the clock, and is the server."""
+"""`set timing full` shows the phases of each call. The test is the server, and moves the clock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Table:
         self.peer = peer
 
     def send(self, text: str) -> tuple[str, dict[str, Any]]:
-        """Run a command that is measured. Returns the id of its probe, and its request."""
+        """Run a measured command, and return the id of the probe and the request."""
         self.desk.send(text)
         ping, probe, request = self.peer.pull_message(), self.peer.pull_message(), self.peer.pull_message()
         assert (ping["msg"], probe["method"]) == ("ping", PROBE_METHOD)
@@ -53,7 +53,7 @@ def done(request: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"msg": "result", "id": request["id"], "result": 1}, {"msg": "updated", "methods": [request["id"]]}]
 
 
-def test_a_call_says_where_its_time_went_and_what_it_waited_behind(table: Table) -> None:
+def test_the_times_of_a_call_have_its_phases_and_the_call_that_delayed_it(table: Table) -> None:
     first, slow = table.send("call slow 400")
     table.after(0, table.probe_answer(first))
     second, upper = table.send("call upper 'x'")
@@ -68,7 +68,7 @@ def test_a_call_says_where_its_time_went_and_what_it_waited_behind(table: Table)
     assert "[2] result 500 ms, updated 500 ms, network 20 ms" in lines
 
 
-def test_a_method_that_lets_others_pass_holds_nothing_up(table: Table) -> None:
+def test_an_unblocked_method_does_not_delay_other_calls(table: Table) -> None:
     first, slow = table.send("call slowUnblocked 400")
     second, upper = table.send("call upper 'x'")
     table.after(0, table.probe_answer(first), table.probe_answer(second), *done(upper))
@@ -84,7 +84,7 @@ def test_a_subscription_is_named_with_its_arguments(table: Table) -> None:
     table.desk.screen.wait_for('queue 300 ms behind [1] sub feed {"a": 1}, run 0.0 ms')
 
 
-def test_a_command_that_was_sent_before_the_setting_is_named_as_well(table: Table) -> None:
+def test_the_delaying_command_is_named_even_if_it_was_sent_before_the_setting(table: Table) -> None:
     table.desk.type("set timing on")
     table.desk.send("call slow 400")
     slow = table.peer.pull_message()
@@ -94,7 +94,7 @@ def test_a_command_that_was_sent_before_the_setting_is_named_as_well(table: Tabl
     table.desk.screen.wait_for("queue 400 ms behind [1] call slow 400, run 0.0 ms")
 
 
-def test_a_call_that_fails_is_measured_too(table: Table) -> None:
+def test_a_call_that_fails_is_measured(table: Table) -> None:
     probe, call = table.send("call fail")
     table.after(0, table.probe_answer(probe))
     table.after(0.2, {"msg": "result", "id": call["id"], "error": {"error": 1}}, done(call)[1])
@@ -116,7 +116,7 @@ def test_probes_are_neither_jobs_nor_names(table: Table) -> None:
     assert PROBE_METHOD not in table.desk.shown()
 
 
-def test_without_full_nothing_is_probed(table: Table) -> None:
+def test_no_probe_is_sent_unless_timing_is_full(table: Table) -> None:
     table.desk.type("set timing on")
     table.desk.send("call upper 'x'")
     request = table.peer.pull_message()
@@ -126,7 +126,7 @@ def test_without_full_nothing_is_probed(table: Table) -> None:
     assert "inferred" not in table.desk.shown()
 
 
-def test_the_answer_of_a_server_is_measured() -> None:
+def test_calls_to_a_real_server_are_measured() -> None:
     with LoopbackServer() as server, desk(server.url, columns=200) as table:
         table.type("set timing full")
         table.type("call slow 30\ncall upper 'x'")

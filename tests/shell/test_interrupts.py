@@ -92,7 +92,7 @@ def test_afterwards_python_handles_ctrl_c_again() -> None:
 
 
 def test_ctrl_c_between_any_two_instructions_ends_exactly_one_wait() -> None:
-    """Press it at each instruction of a short wait in turn. It ends that wait or the next one, and no later one."""
+    """Press Ctrl-C at each instruction of a short wait in turn. Ctrl-C ends that wait or the next one, and no later wait."""
     ended_here = ended_later = 0
     for step in itertools.count():
         interrupts = Interrupts()

@@ -110,13 +110,13 @@ def results() -> Results:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        pytest.param("$_", [10, 20], id="the last that came"),
-        pytest.param("$1", [10, 20], id="by number"),
+        pytest.param("$_", [10, 20], id="the last result"),
+        pytest.param("$1", [10, 20], id="a number"),
         pytest.param("$3.title[1].b", 1, id="a part"),
-        pytest.param("$3.title.1.b", 1, id="an index behind a dot"),
+        pytest.param("$3.title.1.b", 1, id="an index after a dot"),
         pytest.param("$3[0]", "zero", id="a field in brackets"),
         pytest.param("$3.$x", 2, id="a field with a dollar"),
-        pytest.param("$_[1]", 20, id="of the last"),
+        pytest.param("$_[1]", 20, id="a part of the last result"),
     ],
 )
 def test_a_variable_has_a_value(results: Results, name: str, value: EJSONValue) -> None:
@@ -126,9 +126,9 @@ def test_a_variable_has_a_value(results: Results, name: str, value: EJSONValue) 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        pytest.param("$9", r"\$9 has no value: command \[9\] has no result", id="no such number"),
-        pytest.param("$3.nope", r"\$3 has no field nope", id="no such field"),
-        pytest.param("$1[2]", r"\$1 is an array of 2 items; it has no item 2", id="behind the end"),
+        pytest.param("$9", r"\$9 has no value: command \[9\] has no result", id="an unknown number"),
+        pytest.param("$3.nope", r"\$3 has no field nope", id="an unknown field"),
+        pytest.param("$1[2]", r"\$1 is an array of 2 items; it has no item 2", id="an index after the end"),
         pytest.param("$1.x", r"\$1 is an array of 2 items; it has no item x", id="a field of an array"),
         pytest.param("$1[0].x", r"\$1\[0\] is not an object or an array, so it has no part x", id="a part of a number"),
         pytest.param("$" + "9" * 30, "unknown variable", id="a huge number"),

@@ -1,4 +1,4 @@
-"""Events of the client are reported in a line: connections, documents, warnings, frames."""
+"""Each event of the client is reported in a line: connections, documents, warnings and frames."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_changes_of_documents_that_are_not_there_are_ignored(scene: Scene) -> No
     assert scene.rows() == ["_id"]
 
 
-def test_the_order_of_the_server_counts(scene: Scene) -> None:
+def test_rows_have_the_order_of_the_server(scene: Scene) -> None:
     """C46."""
     scene.add("a", "b", "c")
     scene.put(DocumentMoved("tasks", "c", "a"))
@@ -112,12 +112,12 @@ def test_a_changed_cell_is_lit_for_a_second(scene: Scene) -> None:
     assert scene.lit() == [""]
 
 
-def test_cells_are_those_of_other_tables(scene: Scene) -> None:
+def test_cells_look_like_those_of_other_tables(scene: Scene) -> None:
     scene.add("a", due=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), code="5")
     assert scene.rows()[1] == 'a    do a   2026-01-02 03:04:05Z  "5"'
 
 
-def test_text_of_the_server_is_harmless_and_values_look_like_values(scene: Scene) -> None:
+def test_text_of_the_server_is_escaped_and_strings_differ_from_other_values(scene: Scene) -> None:
     scene.put(
         DocumentAdded(
             "x\x1b[2J", ObjectID("507f1f77bcf86cd799439011"), {"\x9bkey": "a\x1b[31m", "text": "true", "real": True, "list": [1, {}]}
@@ -180,7 +180,7 @@ def test_the_selected_row_stays_visible_and_selected_while_others_come_and_go(sc
     assert scene.selected() == "d20"
     assert "d20" in scene.ids()
     scene.put(DocumentRemoved("tasks", "d20"))
-    # The next one takes its place.
+    # The next row is selected.
     assert scene.selected() == "d21"
     scene.table.move_to_end(last=True)
     assert scene.selected() == scene.ids()[-1] == "d49"
@@ -237,7 +237,7 @@ def test_a_filter_is_kept_while_documents_change(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("text", ["{n: ", "{$what: 1}", "{n: {$gt: }}"])
-def test_an_invalid_selector_is_reported_and_the_filter_before_it_stays(scene: Scene, text: str) -> None:
+def test_an_invalid_selector_is_reported_and_the_earlier_filter_stays(scene: Scene, text: str) -> None:
     scene.add("a", n=1)
     scene.add("b", n=2)
     scene.filter("{n: 1}")
@@ -250,7 +250,7 @@ def test_work_is_done_in_portions_so_that_keys_are_answered() -> None:
     scene = Scene()
 
     def look() -> float:
-        # A look at the time takes a hundredth of a second.
+        # In this test, reading the clock takes a hundredth of a second.
         scene.now += 0.01
         return scene.now
 
@@ -280,7 +280,7 @@ def test_a_document_opens_with_one_field_in_a_line_and_changes_in_place(scene: S
     scene.change("a", title="new")
     assert 'title: "new"' in scene.rows()
     scene.put(DocumentRemoved("tasks", "a"))
-    # The user goes on reading.
+    # The user scrolls down.
     assert 'title: "new"' in scene.rows()
     scene.table.close()
     assert scene.ids() == []
@@ -295,7 +295,7 @@ def test_a_long_document_can_be_scrolled_to_its_end_and_no_further(scene: Scene)
     assert scene.rows()[0] == '_id: "a"'
 
 
-def test_without_documents_nothing_opens(scene: Scene) -> None:
+def test_no_document_opens_in_an_empty_table(scene: Scene) -> None:
     scene.table.open()
     assert not scene.table.is_open
 
@@ -326,14 +326,14 @@ def test_the_title_shows_the_rate_of_changes_in_the_last_second(scene: Scene) ->
 # ---------------------------------------------------------------------------------------------------------- the source
 
 
-def test_the_documents_of_all_collections_are_observed_also_the_present_ones() -> None:
+def test_present_and_new_documents_of_all_collections_are_observed() -> None:
     with LoopbackServer() as server, Client(server.url) as client:
         client.subscribe("tasks").ready.result(PATIENCE)
         events: list[DocumentEvent] = []
         stop = observe_all(client, events.append)
         client.subscribe("items", 2).ready.result(PATIENCE)
         client.call("setTask", "a", {"n": 7}).result(PATIENCE)
-        # After all earlier events.
+        # The pong arrives after all earlier events.
         client.ping().result(PATIENCE)
         stop()
         client.call("setTask", "a", {"n": 8}).result(PATIENCE)

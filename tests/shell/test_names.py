@@ -36,7 +36,7 @@ def test_an_unknown_name_is_forgotten(names: Names) -> None:
 
 
 def test_an_unknown_name_stays_unknown_for_its_server(tmp_path: Path) -> None:
-    """This holds in later sessions too, until the server knows the name. Other servers may have it."""
+    """This holds in later sessions as well, until the server knows the name. Other servers may have the name."""
     path = tmp_path / "state" / "unknown-names"
     history = ["call nope", "call upper", "sub nopub", "sub tasks", "find zzz"]
 

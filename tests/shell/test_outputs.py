@@ -79,7 +79,7 @@ def test_a_failed_program_in_a_file_names_its_line(table: Desk, tmp_path: Path) 
         pytest.param("exit 1", None, id="a pager's own code"),
         pytest.param("kill -INT $$", None, id="Ctrl-C"),
         pytest.param("kill -9 $$", "was ended by signal 9", id="a signal"),
-        pytest.param("exit 127", "ended with code 127", id="no such program"),
+        pytest.param("exit 127", "ended with code 127", id="a missing program"),
     ],
 )
 def test_leaving_a_pager_is_not_a_failure(table: Desk, tmp_path: Path, code: str, error: str | None) -> None:
@@ -157,7 +157,7 @@ def test_the_input_of_a_pager_is_escaped(table: Desk, tmp_path: Path) -> None:
     assert (tmp_path / "got").read_text() == "\\x1b[2J\n"
 
 
-# ------------------------------------------------------------------------------------------- programs without end
+# ---------------------------------------------------------------------------------------------- endless programs
 
 
 def endless(tmp_path: Path) -> str:

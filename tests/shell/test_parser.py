@@ -27,18 +27,18 @@ def words(text: str) -> list[list[EJSONValue]]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param("", [], id="nothing"),
+        pytest.param("", [], id="an empty text"),
         pytest.param("  \n\t\n", [], id="space"),
         pytest.param("status", [["status"]], id="a name"),
         pytest.param('call upper "Hello"', [["call", "upper", "Hello"]], id="a string"),
         pytest.param("call add 1 -2 1e3", [["call", "add", 1, -2, 1000.0]], id="numbers"),
         pytest.param("call f true null Infinity", [["call", "f", True, None, float("inf")]], id="constants"),
-        pytest.param("call f {a: [1, 'b c']} d", [["call", "f", {"a": [1, "b c"]}, "d"]], id="literals hold spaces"),
+        pytest.param("call f {a: [1, 'b c']} d", [["call", "f", {"a": [1, "b c"]}, "d"]], id="spaces in literals"),
         pytest.param(
-            "call f {a: 1,\n  b: 2}\nstatus", [["call", "f", {"a": 1, "b": 2}], ["status"]], id="lines in one"
+            "call f {a: 1,\n  b: 2}\nstatus", [["call", "f", {"a": 1, "b": 2}], ["status"]], id="a literal on two lines"
         ),
         pytest.param("call f \\\n  5", [["call", "f", 5]], id="a continued line"),
-        pytest.param("call f c:\\x\\y", [["call", "f", "c:\\x\\y"]], id="backslashes within"),
+        pytest.param("call f c:\\x\\y", [["call", "f", "c:\\x\\y"]], id="backslashes inside a word"),
         pytest.param("# one\n  # two\nstatus", [["status"]], id="comments"),
         pytest.param("call f a#b", [["call", "f", "a#b"]], id="no comment within a word"),
         pytest.param("call f http://x/y?z=1", [["call", "f", "http://x/y?z=1"]], id="an address"),
@@ -47,7 +47,7 @@ def words(text: str) -> list[list[EJSONValue]]:
         pytest.param("a\nb\n\nc", [["a"], ["b"], ["c"]], id="lines"),
         pytest.param("call f a; status;", [["call", "f", "a"], ["status"]], id="a semicolon after a word"),
         pytest.param("call f {a: 1}; status ;; ping", [["call", "f", {"a": 1}], ["status"], ["ping"]], id="semicolons"),
-        pytest.param("call f a;b ';' ;status", [["call", "f", "a;b", ";"], ["status"]], id="a semicolon within"),
+        pytest.param("call f a;b ';' ;status", [["call", "f", "a;b", ";"], ["status"]], id="a semicolon inside a word"),
         pytest.param("find t > out; count t", [["find", "t"], ["count", "t"]], id="a semicolon after a file"),
         pytest.param("find t | jq .; count t", [["find", "t"]], id="a semicolon for the system's shell"),
         pytest.param(
@@ -69,8 +69,10 @@ def test_words_have_values(text: str, expected: list[list[EJSONValue]]) -> None:
     ("text", "operator", "target"),
     [
         pytest.param("find tasks | jq .title", "|", "jq .title", id="a program"),
-        pytest.param("find tasks |jq .", "|", "jq .", id="without space behind"),
-        pytest.param("find t | jq . | sort > f '|'", "|", "jq . | sort > f '|'", id="the rest is the system shell's"),
+        pytest.param("find tasks |jq .", "|", "jq .", id="a program without a space"),
+        pytest.param(
+            "find t | jq . | sort > f '|'", "|", "jq . | sort > f '|'", id="the rest is for the system's shell"
+        ),
         pytest.param("find tasks > out.txt", ">", "out.txt", id="a file"),
         pytest.param("find tasks >out.txt  ", ">", "out.txt", id="a file without space"),
         pytest.param('find tasks >> "a b.txt"', ">>", "a b.txt", id="a name with a space"),
@@ -93,14 +95,14 @@ def test_operators_in_literals_are_text() -> None:
     [
         pytest.param("call a|b", "put a space before |, or", 6, id="a pipe without space"),
         pytest.param("call f x->y", "put a space before >, or", 9, id="a file without space"),
-        pytest.param("find t |", "missing program", 8, id="no program"),
-        pytest.param("find t > ", "missing file name", 9, id="no file"),
+        pytest.param("find t |", "missing program", 8, id="a missing program"),
+        pytest.param("find t > ", "missing file name", 9, id="a missing file"),
         pytest.param("find t > a b", "unexpected text after the file name", 11, id="two files"),
-        pytest.param("call f {a 1}", "expected ':' after the key, not 1", 10, id="a bad literal"),
-        pytest.param('call f "a"b', "missing space", 10, id="something behind a value"),
-        pytest.param('call f Date("x")', "is not a valid date", 12, id="a bad constructor"),
+        pytest.param("call f {a 1}", "expected ':' after the key, not 1", 10, id="an invalid literal"),
+        pytest.param('call f "a"b', "missing space", 10, id="a word after a value"),
+        pytest.param('call f Date("x")', "is not a valid date", 12, id="an invalid constructor"),
         pytest.param('call f "a\nstatus', "unterminated string", 7, id="a string ends with its line"),
-        pytest.param("| jq .", "put a space before |, or", 0, id="a pipe from nothing"),
+        pytest.param("| jq .", "put a space before |, or", 0, id="a pipe without a command"),
     ],
 )
 def test_a_problem_has_its_column(text: str, message: str, column: int) -> None:
@@ -136,7 +138,7 @@ def test_a_word_that_is_open_ends_with_the_text(text: str) -> None:
         pytest.param("call f /**/{a: 1}", {"a": 1}, None, id="before an object"),
         pytest.param("call f /**/Date(0)", datetime(1970, 1, 1, tzinfo=UTC), None, id="before a constructor"),
         pytest.param("call f /**/{{", None, "expected a key, not {", id="before an invalid literal"),
-        pytest.param("call f /tasks/*/{", "/tasks/*/{", None, id="not within a word"),
+        pytest.param("call f /tasks/*/{", "/tasks/*/{", None, id="not inside a word"),
         pytest.param("call f /*path*/x", "/*path*/x", None, id="as a part of a word"),
     ],
 )
@@ -164,9 +166,9 @@ def test_only_the_invalid_line_has_a_problem() -> None:
         pytest.param("@a.json", "a.json", None, id="a file"),
         pytest.param("@~/a/b.json", "~/a/b.json", None, id="a path"),
         pytest.param("@'my file'", "my file", None, id="a name in quotes"),
-        pytest.param('@"a\\"b"', 'a"b', None, id="quotes in it"),
+        pytest.param('@"a\\"b"', 'a"b', None, id="quotes in a name"),
         pytest.param("@", "", None, id="no name yet"),
-        pytest.param("@@x", None, "@x", id="the text"),
+        pytest.param("@@x", None, "@x", id="the text of a file"),
         pytest.param("@@", None, "@", id="the sign itself"),
         pytest.param("@@@x", None, "@@x", id="two signs"),
         pytest.param("a@x", None, "a@x", id="within a word"),
@@ -201,7 +203,7 @@ def test_an_invalid_file_name_has_its_column(text: str, message: str, column: in
         pytest.param("call f {a: 1}}", "extra } after the value", 13, id="a brace"),
         pytest.param("call f [1]]] 2", "extra ]] after the value", 10, id="brackets"),
         pytest.param("call f Date(0))", "extra ) after the value", 14, id="a parenthesis"),
-        pytest.param("call f $1}", "extra } after the value", 9, id="behind a variable"),
+        pytest.param("call f $1}", "extra } after the value", 9, id="after a variable"),
         pytest.param("call f [1}", "} does not close the [", 9, id="the wrong bracket"),
         pytest.param('call f "a""', 'extra " after the value', 10, id="a quote"),
         pytest.param("call f {a: 1}, 2", "extra comma: separate values by spaces", 13, id="a comma"),
@@ -230,7 +232,7 @@ def test_no_text_is_lost_in_lines(text: str) -> None:
     end = 0
     for line in parse(text):
         assert end <= line.start < line.end <= len(text)
-        # What lies between lines is space, semicolons and comments.
+        # Only space, semicolons and comments are between lines.
         between = text[end : line.start].replace("\\\n", " ").replace(";", " ")
         assert all(part.strip() == "" or part.lstrip().startswith("#") for part in between.split("\n"))
         place = line.start
@@ -250,11 +252,11 @@ def test_no_text_is_lost_in_lines(text: str) -> None:
         pytest.param("login ann hunter2", id="a misspelled login"),
         pytest.param("Login ann", id="in capitals"),
         pytest.param("status\nlogin ann", id="among other lines"),
-        pytest.param(" call upper x", id="a space in front"),
-        pytest.param("call login {user: {username: 'ann'}, password: 'x'}", id="the method itself"),
+        pytest.param(" call upper x", id="a space before the command"),
+        pytest.param("call login {user: {username: 'ann'}, password: 'x'}", id="the login method"),
         pytest.param("call createUser {username: 'ann', password: 'x'}", id="a new user"),
         pytest.param("call changePassword old new", id="a change of password"),
-        pytest.param("apply changePassword ['old', 'new']", id="the same in an array"),
+        pytest.param("apply changePassword ['old', 'new']", id="passwords in an array"),
         pytest.param("call x {token: 'abc'}", id="a token"),
         pytest.param("call login {resume: 'abc'", id="a line with an open bracket"),
         pytest.param("call x {password: 'abc' y}", id="a line with a mistake"),
@@ -273,11 +275,11 @@ def test_no_text_is_lost_in_lines(text: str) -> None:
         pytest.param("call x {otp: '123456'}", id="a one-time password"),
         pytest.param("call x {sessionId: 'abc'}", id="a session"),
         pytest.param("call login ann hunter2", id="a password by its place"),
-        pytest.param("call signIn ann hunter2", id="the same in another method"),
-        pytest.param("call users.authenticate ann hunter2", id="the same below a name"),
+        pytest.param("call signIn ann hunter2", id="a password by its place in another method"),
+        pytest.param("call users.authenticate ann hunter2", id="a password by its place below a name"),
         pytest.param("apply sign_in ['ann', 'hunter2']", id="a sign-in in an array"),
         pytest.param("cal signIn ann hunter2", id="a misspelled command"),
-        pytest.param("call signIn ann 'hunter2", id="a text without an end"),
+        pytest.param("call signIn ann 'hunter2", id="an unterminated string"),
         pytest.param("call verifyPin 1234", id="a PIN by its place"),
         pytest.param("call auth/pin 1234 {x: 1}", id="a method about a PIN"),
     ],

@@ -115,29 +115,38 @@ def test_words_become_arguments(registry: Registry, text: str, result: object) -
         pytest.param("TAKE x", "unknown command TAKE; did you mean take?", 0, id="capitals"),
         pytest.param("zzz", "unknown command zzz; `help` lists all commands", 0, id="unknown"),
         pytest.param("call", "missing METHOD; usage: call METHOD", 4, id="a missing argument"),
-        pytest.param("number 1 2", "too many arguments; usage: number NUMBER", 9, id="too many"),
+        pytest.param("number 1 2", "too many arguments; usage: number NUMBER", 9, id="too many arguments"),
         pytest.param("nothing 1", "nothing does not take arguments", 8, id="an unexpected argument"),
         pytest.param("call x --fats", "unknown option --fats; did you mean --fast?", 7, id="a misspelled option"),
         pytest.param(
             "call x --zzz",
             "unknown option --zzz; the options of call are --fast --limit; after -- it",
             7,
-            id="no such option",
+            id="an unknown option",
         ),
-        pytest.param("number --zzz", "unknown option --zzz; number has no options", 7, id="no options at all"),
+        pytest.param(
+            "number --zzz",
+            "unknown option --zzz; number has no options",
+            7,
+            id="an option of a command without options",
+        ),
         pytest.param("call x --fast=1", "--fast does not take a value", 13, id="a value for a flag"),
-        pytest.param("call x --limit", "--limit needs a value: --limit N", 14, id="no value for an option"),
-        pytest.param("call x --limit a", "N must be a whole number", 15, id="no number"),
-        pytest.param("take t --wait soon", "soon is not a valid number of seconds", 14, id="no seconds"),
+        pytest.param("call x --limit", "--limit needs a value: --limit N", 14, id="an option without a value"),
+        pytest.param("call x --limit a", "N must be a whole number", 15, id="not a number"),
+        pytest.param(
+            "take t --wait soon", "soon is not a valid number of seconds", 14, id="seconds that are not a number"
+        ),
         pytest.param("take t true", "a selector must be an object", 7, id="a constant for a selector"),
         pytest.param("take t null", "a selector must be an object", 7, id="null for a selector"),
         pytest.param("take t --wait true", "true is not a valid number of seconds", 14, id="a constant for seconds"),
-        pytest.param("take t --wait -1", "-1 is not a valid number of seconds", 14, id="less than no seconds"),
+        pytest.param("take t --wait -1", "-1 is not a valid number of seconds", 14, id="negative seconds"),
         pytest.param(
-            "take t [1]", "a selector must be an object, such as {done: false}, or an id", 7, id="no selector"
+            "take t [1]", "a selector must be an object, such as {done: false}, or an id", 7, id="not a selector"
         ),
-        pytest.param("number x", "NUMBER must be the number of a command, such as 3", 7, id="no number of a command"),
-        pytest.param("call x {a 1}", "expected ':' after the key", 10, id="a bad literal"),
+        pytest.param(
+            "number x", "NUMBER must be the number of a command, such as 3", 7, id="not the number of a command"
+        ),
+        pytest.param("call x {a 1}", "expected ':' after the key", 10, id="an invalid literal"),
     ],
 )
 def test_an_invalid_argument_has_its_column(registry: Registry, text: str, message: str, column: int) -> None:
@@ -153,8 +162,8 @@ def test_an_invalid_argument_has_its_column(registry: Registry, text: str, messa
         pytest.param("call x @a 2", ("s", "x", ("in a", 2), False, None), id="a value"),
         pytest.param("take t @a", ("t", "in a", "one", None, None, None), id="a selector"),
         pytest.param("take t --sort @a", ("t", None, "one", "in a", None, None), id="fields"),
-        pytest.param("take t x @a", ("t", "x", "@a", None, None, None), id="text is text"),
-        pytest.param("call @a", ("s", "@a", (), False, None), id="so is a name"),
+        pytest.param("take t x @a", ("t", "x", "@a", None, None, None), id="text that resembles a file"),
+        pytest.param("call @a", ("s", "@a", (), False, None), id="a name that resembles a file"),
     ],
 )
 def test_values_are_read_from_files(registry: Registry, text: str, result: object) -> None:

@@ -80,20 +80,20 @@ def test_lines_that_are_not_private_are_logged(table: Desk) -> None:
 @pytest.mark.parametrize(
     ("typed", "saved"),
     [
-        pytest.param(["call upper {a: 1}}", "call upper a"], ["call upper a"], id="a literal that is wrong"),
+        pytest.param(["call upper {a: 1}}", "call upper a"], ["call upper a"], id="an invalid literal"),
         pytest.param(["frobnicate", "find", "find t --nope", "set x y"], [], id="invalid commands"),
-        pytest.param(["call upper a | ", "call upper a >"], [], id="no program and no file"),
+        pytest.param(["call upper a | ", "call upper a >"], [], id="a missing program and a missing file"),
         pytest.param(["call upper a > /nowhere/x", "echo $7", "cancel 4", "whoami"], [], id="failed commands"),
         pytest.param(["call upper a\ncall upper {"], [], id="an invalid text"),
         pytest.param(["call upper a\necho $9\ncall upper b"], ["call upper a"], id="lines before a failure"),
         pytest.param(["call upper a\\\n"], ["call upper a"], id="a backslash at the end"),
-        pytest.param(["whoami", "call upper a", "wait", "echo $2"], ["call upper a", "wait", "echo $1"], id="a number is not used"),
+        pytest.param(["whoami", "call upper a", "wait", "echo $2"], ["call upper a", "wait", "echo $1"], id="an unused number"),
         pytest.param(
             [" call upper a", "call upper b", "wait", "call echo {x: $2} [$2]", "full 2"],
             ["call upper b", "wait", "call echo {x: $1} [$1]", "full 1"],
             id="numbers in literals",
         ),
-        pytest.param([" call upper a", "wait", "echo $1", "full [1]", "call upper $1"], ["wait"], id="a needed command is left out"),
+        pytest.param([" call upper a", "wait", "echo $1", "full [1]", "call upper $1"], ["wait"], id="a missing result"),
         pytest.param(
             [" call upper a", "sub tasks", "wait --timeout 9", "unsub 2"],
             ["sub tasks", "wait --timeout 9", "unsub 1"],

@@ -1,4 +1,4 @@
-"""Replies are laid out for the screen, and exact for files and programs."""
+"""Replies are formatted for the screen, and exact for files and programs."""
 
 from __future__ import annotations
 
@@ -62,10 +62,15 @@ def test_numbers_agree_with_their_nouns() -> None:
         pytest.param(Result("a\nb"), {"output": "raw"}, "[3] a\nb", id="a string without quotes"),
         pytest.param(Result({"a": [1]}), {"output": "json"}, '[3] {"a":[1]}', id="JSON"),
         pytest.param(Result(None), {}, "[3] null", id="null"),
-        pytest.param(NoResult(), {}, "[3] the method returned nothing", id="C15: nothing at all"),
+        pytest.param(NoResult(), {}, "[3] the method returned nothing", id="C15: no result"),
         pytest.param(Message([("", "done")]), {}, "[3] done", id="text"),
-        pytest.param(Result("x" * 9), {"length": "4"}, '[3] "xxxx" ... 5 more characters, use `full`', id="cut"),
-        pytest.param(Result("x" * 9, is_full=True), {"length": "4"}, '[3] "xxxxxxxxx"', id="in full"),
+        pytest.param(
+            Result("x" * 9),
+            {"length": "4"},
+            '[3] "xxxx" ... 5 more characters, use `full`',
+            id="a long text that is cut",
+        ),
+        pytest.param(Result("x" * 9, is_full=True), {"length": "4"}, '[3] "xxxxxxxxx"', id="a long text in full"),
         pytest.param(Result(list(TASKS)), {"output": "table"}, "[3] \n_id  n\n---  -\na    1\nb    2", id="a table"),
         pytest.param(
             Documents(TASKS), {}, '[3] 2 documents\n{"_id": "a", "n": 1}\n{"_id": "b", "n": 2}', id="documents"
@@ -74,11 +79,11 @@ def test_numbers_agree_with_their_nouns() -> None:
             Documents([*TASKS, {}]),
             {"items": "2"},
             '[3] 3 documents\n{"_id": "a", "n": 1}\n{"_id": "b", "n": 2}\n... 1 more, use `full`',
-            id="some",
+            id="some documents",
         ),
         pytest.param(Documents([]), {}, "[3] 0 documents", id="no documents"),
         pytest.param(
-            Documents(TASKS, "table"), {}, "[3] 2 documents\n_id  n\n---  -\na    1\nb    2", id="a table of them"
+            Documents(TASKS, "table"), {}, "[3] 2 documents\n_id  n\n---  -\na    1\nb    2", id="a table of documents"
         ),
     ],
 )
@@ -161,7 +166,7 @@ def test_a_server_error_shows_code_reason_and_details() -> None:
         ),
         pytest.param(ConnectError("no", problem="refused"), "is the server running there?", id="not connected"),
         pytest.param(OutcomeUnknown("pay", "lost"), "find out whether it ran", id="outcome unknown"),
-        pytest.param(CommandError("no\nsuch\x1b[2J"), r"no\nsuch\x1b[2J", id="an error with controls"),
+        pytest.param(CommandError("no\nsuch\x1b[2J"), r"no\nsuch\x1b[2J", id="control characters"),
     ],
 )
 def test_an_error_has_advice(error: Exception, text: str) -> None:
@@ -200,14 +205,14 @@ def test_an_error_fits_the_width(width: int) -> None:
     [
         pytest.param(Result({"a": [1, None]}), "auto", '{"a":[1,null]}\n', id="JSON"),
         pytest.param(Result(dt.datetime(1970, 1, 1, tzinfo=dt.UTC)), "auto", '{"$date":0}\n', id="EJSON"),
-        pytest.param(Result("a\x1bb"), "raw", "a\x1bb\n", id="a string as it is"),
-        pytest.param(Result("a\x9bb"), "auto", '"a\\u009bb"\n', id="a string in JSON is harmless"),
+        pytest.param(Result("a\x1bb"), "raw", "a\x1bb\n", id="a raw string"),
+        pytest.param(Result("a\x9bb"), "auto", '"a\\u009bb"\n', id="control characters in JSON"),
         pytest.param(Result({"a": 1}), "pretty", '{"a": 1}\n', id="pretty"),
         pytest.param(Result([{"a": 1}]), "table", "a\n-\n1\n", id="a table"),
-        pytest.param(Documents(TASKS), "auto", '{"_id":"a","n":1}\n{"_id":"b","n":2}\n', id="one a line"),
+        pytest.param(Documents(TASKS), "auto", '{"_id":"a","n":1}\n{"_id":"b","n":2}\n', id="one document per line"),
         pytest.param(Documents(TASKS), "table", "_id  n\n---  -\na    1\nb    2\n", id="documents as a table"),
         pytest.param(Documents([]), "auto", "", id="no documents"),
-        pytest.param(NoResult(), "auto", "", id="C15: nothing"),
+        pytest.param(NoResult(), "auto", "", id="C15: no result"),
         pytest.param(Message([("error", "a"), ("", "b")]), "auto", "ab\n", id="text"),
     ],
 )

@@ -96,7 +96,7 @@ def test_an_error_names_its_line(stage: Stage) -> None:
         pytest.param("call fail", "error demo-failure: This method always fails", id="a method"),
         pytest.param("sub bad", "error 403: denied", id="a publication"),
         pytest.param("login --token-file {folder}/token", "error 403: ", id="a login"),
-        pytest.param("whoami", "you are not logged in", id="no login"),
+        pytest.param("whoami", "you are not logged in", id="a missing login"),
         pytest.param("call upper a | exit 3", "exit 3 ended with code 3", id="a program"),
         pytest.param("echo $9", "there is no result yet", id="a variable"),
     ],

@@ -31,7 +31,7 @@ def test_a_valid_value_is_set(name: str, text: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        pytest.param("output", "xml", "invalid output xml: use auto, pretty, json, raw, table", id="no choice"),
+        pytest.param("output", "xml", "invalid output xml: use auto, pretty, json, raw, table", id="an unknown choice"),
         pytest.param("items", "0", "invalid items 0: use a whole number, 1 or more", id="zero"),
         pytest.param("items", "-1", "use a whole number, 1 or more", id="a negative number"),
         pytest.param("items", "9" * 50, "use a whole number, 1 or more", id="a huge number"),

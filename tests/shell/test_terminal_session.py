@@ -197,7 +197,9 @@ def test_long_answers_of_the_shell_are_paged(server: LoopbackServer) -> None:
 # ------------------------------------------------------------------------------------------------ the config file
 
 
-def test_settings_profiles_and_the_startup_file_of_the_config_folder(server: LoopbackServer, home: Path) -> None:
+def test_the_shell_uses_settings_profiles_and_the_startup_file_of_the_config_folder(
+    server: LoopbackServer, home: Path
+) -> None:
     folder = home / "config/ddpshell"
     folder.mkdir(parents=True)
     config = folder / "config.toml"
@@ -243,7 +245,7 @@ items = 3
         window.wait_for(lambda: window.rows[-2] == "here>")
         window.press("call echo unasked\r")
         window.wait_for('[5] ["unasked"]')
-        # The server asks for confirmations by whatever name the user connects to it.
+        # The setting to confirm calls belongs to the server, whichever name the user connects with.
         window.press(f"connect http://LOCALHOST:{server.port}/\r")
         window.wait_for(lambda: window.plain.count("connected to") == 3)
         window.press("call echo d\r")
@@ -310,7 +312,7 @@ def test_a_mistake_in_the_startup_file_is_shown_and_the_shell_opens(server: Loop
 # --------------------------------------------------------------------------------------------- habits of other shells
 
 
-def test_a_session_with_the_habits_of_other_shells(server: LoopbackServer, tmp_path: Path) -> None:
+def test_the_shell_accepts_the_habits_of_other_shells(server: LoopbackServer, tmp_path: Path) -> None:
     with Window("-u", server.url) as window:
         window.wait_for("connected to")
         window.press("?\r")

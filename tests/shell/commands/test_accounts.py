@@ -188,7 +188,7 @@ def test_a_busy_server_does_not_block_the_prompt(
     assert "[2] logged in as alice" in table.type("wait")
 
 
-# ------------------------------------------------------------------------------------------------------ what is saved
+# ------------------------------------------------------------------------------------------------------- saved logins
 
 
 def test_a_login_is_saved_and_a_logout_ends_and_deletes_it(
@@ -261,7 +261,7 @@ def test_a_replaced_login_is_ended_on_the_server(
             assert re.search("logged (in as|out)", made.type(line))
         who = made.shell.client.call("whoami").result(PATIENCE)
         assert (who is None) is (lines[-1] == "logout")
-        # The new login is in force still.
+        # The server still accepts the new login.
         if lines[-1] != "logout":
             assert made.shell.client.user_id is not None
     assert tokens_of(server) == left

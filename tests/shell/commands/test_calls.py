@@ -237,7 +237,7 @@ def test_unsub_all_ends_all_subscriptions(table: Desk) -> None:
     table.screen.wait_for("[2] sub part: ended")
 
 
-# ------------------------------------------------------------------------------------------------ what is under way
+# ------------------------------------------------------------------------------------------------ pending commands
 
 
 def test_pending_lists_commands_with_ages_and_without_secrets(slow: Slow) -> None:

@@ -142,7 +142,7 @@ NAMES = (
 )
 
 
-def test_all_commands_are_there() -> None:
+def test_the_registry_has_all_commands() -> None:
     assert sorted(REGISTRY.names()) == sorted(NAMES.split())
 
 

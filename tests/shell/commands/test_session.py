@@ -61,7 +61,7 @@ def test_without_a_connection_a_ping_fails(table: Desk) -> None:
     assert "[1] error: " in table.type("ping")
 
 
-def test_disconnect_and_connect_again(table: Desk, server: LoopbackServer) -> None:
+def test_connect_ends_the_pause_after_disconnect(table: Desk, server: LoopbackServer) -> None:
     table.send("disconnect")
     table.screen.wait_for("disconnected")
     assert "state         offline" in table.type("status")

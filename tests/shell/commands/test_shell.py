@@ -111,7 +111,7 @@ def test_a_file_cannot_run_itself(table: Desk, tmp_path: Path) -> None:
     [
         pytest.param("source /nowhere/x", "cannot read /nowhere/x: No such file or directory", id="nothing to run"),
         pytest.param("source /", "cannot read /: Is a directory", id="a folder"),
-        pytest.param("save /nowhere/x", "cannot write /nowhere/x: No such file or directory", id="nowhere to save"),
+        pytest.param("save /nowhere/x", "cannot write /nowhere/x: No such file or directory", id="a missing folder"),
     ],
 )
 def test_an_unusable_file_is_an_error(table: Desk, text: str, message: str) -> None:
@@ -137,7 +137,7 @@ def test_help_lists_and_explains_commands(table: Desk) -> None:
     assert "unknown command cal; did you mean call?" in table.type("help cal")
 
 
-def test_clear_clears_the_terminal(table: Desk) -> None:
+def test_clear_erases_the_terminal(table: Desk) -> None:
     assert table.type("clear") == ""
     table.shell.terminal = terminal = FakeTerminal()
     table.type("clear")
@@ -150,17 +150,17 @@ def test_exit_leaves_and_runs_nothing_more(table: Desk) -> None:
     assert '"A"' not in table.shown(), "the rest is not run"
 
 
-# --------------------------------------------------------------------------------- what people of other shells type
+# ----------------------------------------------------------------------------------------- commands of other shells
 
 
 @pytest.mark.parametrize("word", ["quit", "q", ":q", r"\q", "exit()", "quit()", "exit", "quit;", "exit ;"])
-def test_the_words_of_other_shells_leave(table: Desk, word: str) -> None:
+def test_the_words_of_other_shells_for_leaving_are_accepted(table: Desk, word: str) -> None:
     assert table.type(word) == ""
     assert table.shell.is_leaving
 
 
 @pytest.mark.parametrize("word", ["?", r"\h", r"\?", "help"])
-def test_the_words_of_other_shells_show_the_help(table: Desk, word: str) -> None:
+def test_the_words_of_other_shells_for_help_are_accepted(table: Desk, word: str) -> None:
     assert "Subscribe to a publication" in table.type(word)
 
 
@@ -175,13 +175,13 @@ def test_after_two_dashes_help_is_an_argument(table: Desk) -> None:
     assert table.type("call upper '--help'") == '[2] "--HELP"\n'
 
 
-def test_subscribe_is_sub(table: Desk) -> None:
+def test_subscribe_and_unsubscribe_are_accepted(table: Desk) -> None:
     assert table.type("subscribe tasks").startswith("[1] sub tasks: ready")
     assert "sub tasks: ended" in table.type("unsubscribe tasks")
 
 
 @pytest.mark.parametrize(("word", "meant"), [("show", "collections"), ("use", "connect"), ("jobs", "pending")])
-def test_a_command_of_another_shell_is_answered_with_the_one_that_is_meant(table: Desk, word: str, meant: str) -> None:
+def test_a_command_of_another_shell_gets_a_hint_with_the_right_command(table: Desk, word: str, meant: str) -> None:
     assert f"unknown command {word}; did you mean {meant}?" in table.type(f"{word} x")
 
 

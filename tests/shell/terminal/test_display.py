@@ -78,7 +78,7 @@ def test_documents_that_are_removed_at_once_are_counted(screen: tuple[RecordingS
 
 
 def test_documents_that_only_lose_fields_are_counted(screen: tuple[RecordingScreen, Printer]) -> None:
-    """As at the end of one of two subscriptions to the same documents."""
+    """This happens at the end of one of two subscriptions to the same documents."""
     display = ScreenDisplay(screen[1], Settings())
     with screen[1].paused():
         for number in range(58):
@@ -94,7 +94,7 @@ def test_documents_that_only_lose_fields_are_counted(screen: tuple[RecordingScre
 def test_documents_that_are_removed_and_lose_fields_in_turn_are_one_burst(
     screen: tuple[RecordingScreen, Printer],
 ) -> None:
-    """As at the end of a subscription, if another one has some of its documents."""
+    """This happens at the end of a subscription if another one has some of the documents."""
     display = ScreenDisplay(screen[1], Settings(burst="3"))
     with screen[1].paused():
         for number in range(25):

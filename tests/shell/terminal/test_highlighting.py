@@ -54,7 +54,7 @@ def styles(text: str) -> list[tuple[str, str]]:
             ],
             id="an assignment and a regular expression",
         ),
-        pytest.param("call f [/a", [("command", "call"), ("name", "f"), ("punctuation", "[")], id="half a regular expression"),
+        pytest.param("call f [/a", [("command", "call"), ("name", "f"), ("punctuation", "[")], id="an unterminated regular expression"),
         pytest.param("call --help", [("command", "call"), ("option", "--help")], id="the help of a command"),
         pytest.param("sta x", [("mistake", "sta"), ("string", "x")], id="not a command"),
         pytest.param(

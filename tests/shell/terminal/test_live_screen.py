@@ -65,7 +65,7 @@ def open_window() -> Iterator[Windows]:
 
 
 def row(window: Window, number: int) -> str:
-    """A row, which may be empty."""
+    """A row of the window, or an empty text."""
     rows = window.rows
     return rows[number] if -len(rows) <= number < len(rows) else ""
 
@@ -83,7 +83,7 @@ def fits(window: Window, columns: int, lines: int) -> bool:
 
 
 def lit(window: Window) -> list[str]:
-    """The lit text of each row that has some."""
+    """The highlighted text of each row that has any."""
     screen = window._screen  # noqa: SLF001 - it knows the colors
     rows = [
         "".join(screen.buffer[y][x].data for x in range(80) if screen.buffer[y][x].bg == "brown") for y in range(24)
@@ -147,7 +147,7 @@ def test_keys_are_answered_while_ten_thousand_documents_change_a_thousand_times_
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGKILL"])
 def test_a_terminal_is_left_as_it_was_found_after_a_signal(open_window: Windows, name: str) -> None:
-    """For SIGKILL, another process does it."""
+    """After SIGKILL, another process restores the terminal."""
     ddp = f"{sys.executable} -m ddpshell"
     with Window(
         program=[

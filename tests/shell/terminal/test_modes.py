@@ -1,4 +1,4 @@
-"""The modes of a terminal are as wanted in a block, and as before after it."""
+"""A block changes the modes of a terminal, and restores them at its end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def is_on(file: IO[Any], mode: int) -> bool:
         pytest.param(hidden, [termios.ECHO], id="hidden"),
     ],
 )
-def test_modes_are_off_in_a_block(
+def test_modes_are_off_only_inside_the_block(
     terminal: IO[Any], mode: Callable[[IO[Any]], contextlib.AbstractContextManager[None]], off: list[int]
 ) -> None:
     before = termios.tcgetattr(terminal)
@@ -91,14 +91,14 @@ def test_ctrl_c_ends_a_question_in_the_console(console: Callable[[str], list[str
         ask_at_terminal("? ", is_hidden=True)
 
 
-def test_without_a_console_there_is_no_question(console: Callable[[str], list[str]], tmp_path: Path) -> None:
+def test_a_question_without_a_console_is_an_error(console: Callable[[str], list[str]], tmp_path: Path) -> None:
     console("ab\r")
     (tmp_path / "CONIN$").unlink()
     with pytest.raises(OSError, match="CONIN"):
         ask_at_terminal("? ", is_hidden=True)
 
 
-def test_without_termios_modes_stay(console: Callable[[str], list[str]], terminal: IO[Any]) -> None:
+def test_without_termios_the_modes_do_not_change(console: Callable[[str], list[str]], terminal: IO[Any]) -> None:
     assert not has_modes()
     with quiet(terminal):
         assert is_on(terminal, termios.ECHO)

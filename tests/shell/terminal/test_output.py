@@ -60,8 +60,8 @@ def lines_with(window: Window, text: str) -> list[str]:
     return [row for row in window.all_rows if text in row]
 
 
-def test_the_session_of_the_product_description(server: LoopbackServer) -> None:
-    """Its times and ids differ."""
+def test_the_screen_shows_a_call_a_subscription_and_an_error(server: LoopbackServer) -> None:
+    """Times and ids differ from run to run."""
     with Window("-u", f"localhost:{server.port}") as window:
         window.wait_for_prompt()
         window.wait_for("connected to")

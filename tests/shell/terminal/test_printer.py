@@ -218,7 +218,11 @@ def test_texts_that_come_one_by_one_are_not_a_burst(
         pytest.param("a - a", ["a", "-", "a"], id="a text outside bursts ends the burst"),
         pytest.param("a a b b a", ["a", "1 more a", "b", "1 more b", "a"], id="several bursts"),
         pytest.param("a c a c a", ["a", "2 more c", "2 more a"], id="two kinds in a burst are counted apart"),
-        pytest.param("a c a write c a", ["a", "1 more c", "1 more a", "1 more c", "1 more a"], id="as far as written"),
+        pytest.param(
+            "a c a write c a",
+            ["a", "1 more c", "1 more a", "1 more c", "1 more a"],
+            id="the counts at the time of the write",
+        ),
     ],
 )
 def test_a_burst_lasts_until_another_text_or_a_quiet_moment(actions: str, shown: list[str]) -> None:
@@ -446,7 +450,7 @@ def test_closing_ends_a_pause_that_the_owner_did_not_end(screen: RecordingScreen
 
 
 def test_a_line_that_writes_at_once_does_not_block_show() -> None:
-    """As a plain prompt on a blocked terminal does."""
+    """The plain prompt does so, and its terminal can be blocked."""
     screen = BlockedScreen()
     printer = started(screen)
     line = FakeLine(screen)
