@@ -50,8 +50,21 @@ class Place(IntEnum):
     PROMPT = 2
 
 
-def advice(error: BaseException, place: Place) -> str:
-    """Return what the user can do about an error, in one sentence without a full stop; "" if there is nothing to say."""
+def advice(error: BaseException, place: Place, server: Sequence[str] = ()) -> str:
+    """Return what the user can do about an error, in one sentence without a full stop; "" if there is nothing to say.
+
+    Args:
+        error: The error.
+        place: Where the user reads the advice.
+        server: The options of `ddp` that name the server, for the command to log in.
+    """
+    if isinstance(error, LoginNeeded):
+        return LOGIN_ADVICE[error.problem][place].format(
+            command=login_command(error.user or "USER", server),
+            user=error.user or "USER",
+            option=error.option,
+            secret=error.option.removeprefix("--").removesuffix("-file"),
+        )
     for fits, texts in _TABLE:
         if fits(error):
             text = texts[{1: 0, 2: place // 2, 3: place}[len(texts)]]
@@ -192,53 +205,29 @@ def login_command(user: str, server: Sequence[str]) -> str:
     return shlex.join(["ddp", "login", user, *server])
 
 
-def _login(place: Place) -> Callable[[BaseException], str]:
-    def words(error: BaseException) -> str:
-        assert isinstance(error, LoginNeeded)
-        user = error.user or "USER"
-        return LOGIN_ADVICE[error.problem][place].format(
-            command=login_command(user, error.server),
-            user=user,
-            option=error.option,
-            secret=error.option.removeprefix("--").removesuffix("-file"),
-        )
-
-    return words
-
-
 def _notes(error: BaseException) -> str:
     """The hints that were added to the error where it was found."""
     return " ".join(getattr(error, "__notes__", ()))
-
-
-def _quotes(error: BaseException) -> str:
-    return _notes(error) or "put text in its own quotes, '\"...\"', or after -S"
-
-
-def _spelling(error: BaseException) -> str:
-    return _notes(error) or "check the spelling; names are case-sensitive"
 
 
 def _seconds_to_wait(error: BaseException) -> float | None:
     return error.time_to_reset if isinstance(error, ServerError) else None
 
 
-def _is_rate_limited(error: BaseException) -> bool:
-    return math.isfinite(_seconds_to_wait(error) or math.inf)
-
-
 # The advice for each kind of error: a function that returns whether an error is of the kind, and the texts. There is one text
 # for each `Place`; or one for the command line and scripts, and one for the prompt; or one for all places. A function makes
 # the text from the error.
 _TABLE: tuple[tuple[Callable[[BaseException], bool], tuple[str | Callable[[BaseException], str], ...]], ...] = (
-    (_is_a(LoginNeeded), tuple([_login(place) for place in Place])),
     (_is_a(ConnectError), (_connect, _connect, _connect_at_prompt)),
     (
         # The shell needs no second pair of quotes.
         lambda error: isinstance(error, CommandError) and error.position is not None,
-        (_quotes, "", ""),
+        (lambda error: _notes(error) or "put text in its own quotes, '\"...\"', or after -S", "", ""),
     ),
-    (_is_rate_limited, (lambda error: f"try again in {max(1, math.ceil(_seconds_to_wait(error) or 0))} s",)),
+    (
+        lambda error: math.isfinite(_seconds_to_wait(error) or math.inf),
+        (lambda error: f"try again in {max(1, math.ceil(_seconds_to_wait(error) or 0))} s",),
+    ),
     (_is_a(TwoFactorError), _SECOND_FACTOR),
     (_has_code(LoginError, "totp-max-attempts"), ("too many wrong codes: try again later",)),
     (_is_a(LoginLost), ("log in again: ddp login USER", "", "log in with `login USER`, then repeat the call")),
@@ -252,7 +241,10 @@ _TABLE: tuple[tuple[Callable[[BaseException], bool], tuple[str | Callable[[BaseE
         ),
     ),
     (_has_code(ServerError, 500), ("the server does not send details of this error: look in its log",)),
-    (lambda error: isinstance(error, ServerError) and is_unknown_name(error), (_spelling,)),
+    (
+        lambda error: isinstance(error, ServerError) and is_unknown_name(error),
+        (lambda error: _notes(error) or "check the spelling; names are case-sensitive",),
+    ),
     (_has_code(ServerError, 400), ("the server does not accept these arguments",)),
     (_is_a(NegotiationError), ("the server does not speak any version of DDP that ddp speaks (1, pre2, pre1)",)),
     (lambda error: isinstance(error, OutcomeUnknown) and error.connect_error is not None, (_connect_or_repeat,)),

@@ -34,7 +34,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
 __all__ = [
@@ -138,7 +137,6 @@ class LoginNeeded(DDPError):
         message: The reason, in one sentence.
         problem: A key of `advice.LOGIN_ADVICE`.
         user: The user who can log in; None if that can be any user.
-        server: The options of `ddp` that name the server.
         option: The option that takes the place of a question, such as `--password-file`.
     """
 
@@ -148,13 +146,11 @@ class LoginNeeded(DDPError):
         *,
         problem: str = "not logged in",
         user: str | None = None,
-        server: Sequence[str] = (),
         option: str = "",
     ) -> None:
         super().__init__(message)
         self.problem = problem
         self.user = user
-        self.server = server
         self.option = option
 
 

@@ -40,7 +40,7 @@ ERRORS: list[DDPError] = [
     LoginError(400, "Unrecognized options"),
     TwoFactorError("no-2fa-code", "no code"),
     *(
-        LoginNeeded("x", problem=problem, user=user, server=["-u", "x y"], option="--password-file")
+        LoginNeeded("x", problem=problem, user=user, option="--password-file")
         for problem in ("not logged in", "ended", "password", "second factor", "unreadable")
         for user in ("ann", None)
     ),
@@ -140,13 +140,13 @@ def test_advice_contains_the_detail_and_the_notes_of_an_error() -> None:
     ("error", "expected"),
     [
         pytest.param(
-            LoginNeeded("x", problem="ended", user="ann", server=["-u", "x y"]),
+            LoginNeeded("x", problem="ended", user="ann"),
             ("log in again: ddp login ann -u 'x y'", "`login ann --password-file FILE` logs in", "`login ann` logs in"),
             id="a login that ended",
         ),
         pytest.param(
-            LoginNeeded("x", problem="unreadable", server=["-p", "p"]),
-            ("ddp login USER -p p saves a new login; --no-login ignores saved logins",
+            LoginNeeded("x", problem="unreadable"),
+            ("ddp login USER -u 'x y' saves a new login; --no-login ignores saved logins",
              "`login USER --password-file FILE` logs in", "`login USER` logs in"),
             id="a file that cannot be read",
         ),
@@ -158,7 +158,7 @@ def test_advice_contains_the_detail_and_the_notes_of_an_error() -> None:
     ],
 )  # fmt: skip
 def test_without_a_login_each_place_names_its_own_command(error: LoginNeeded, expected: tuple[str, str, str]) -> None:
-    assert tuple(advice(error, place) for place in Place) == expected
+    assert tuple(advice(error, place, ["-u", "x y"]) for place in Place) == expected
 
 
 def test_each_problem_of_a_login_has_advice() -> None:

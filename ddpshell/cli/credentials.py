@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING
 
@@ -48,7 +48,6 @@ class Credential(Struct, frozen=True):
     Args:
         what: A description for errors: `the login of 'ann' saved for ws://localhost:3000`.
         problem: The problem if the server rejects it; see `LoginNeeded`.
-        server: The options that name the server.
         token: The token; None for a password.
         user: The user of the password.
         password: The password in clear text.
@@ -57,7 +56,6 @@ class Credential(Struct, frozen=True):
 
     what: str
     problem: str
-    server: Sequence[str]
     token: str | None = None
     user: str | None = None
     password: str = ""
@@ -92,7 +90,6 @@ class Credential(Struct, frozen=True):
             f"the server rejected {self.what}: {error}",
             problem="second factor" if isinstance(error, TwoFactorError) else self.problem,
             user=self.user or (self.saved.user if self.saved is not None else None),
-            server=self.server,
         )
 
 
@@ -107,25 +104,24 @@ def find_credential(process: Process, settings: ConnectionSettings) -> Credentia
         CommandError: A file cannot be read.
     """
     identity = settings.identity
-    server = server_options(process)
     match identity.kind:
         case "anonymous":
             return None
         case "token":
             text = os.environ["DDP_TOKEN"] if identity.file is None else read_secret(identity.file, "token", process)
-            credential = Credential(f"the token of {identity.origin}", "not logged in", server, token=text)
+            credential = Credential(f"the token of {identity.origin}", "not logged in", token=text)
         case "password":
             assert identity.user is not None
             assert identity.file is not None
             password = read_secret(identity.file, "password", process)
             what = f"the login of {identity.user!r}"
-            credential = Credential(what, "password", server, user=identity.user, password=password)
+            credential = Credential(what, "password", user=identity.user, password=password)
         case _:
             saved = _find_saved(process, settings)
             if saved is None:
                 return None
             what = f"the login of {saved.user!r} saved for {saved.server}"
-            credential = Credential(what, "ended", server, token=saved.token.token, saved=saved)
+            credential = Credential(what, "ended", token=saved.token.token, saved=saved)
     warn_of_plain_text(process, endpoint_of(settings))
     return credential
 
@@ -184,34 +180,22 @@ def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | 
     folder = logins_folder()
     if folder is None or not is_there(folder):
         if user is not None:
-            raise LoginNeeded(f"there is no saved login of {user!r}", user=user, server=server_options(process))
+            raise LoginNeeded(f"there is no saved login of {user!r}", user=user)
         return None
     from ..logins import server_of
 
     server = server_of(endpoint_of(settings))
     store = login_store(process)
-    try:
-        saved = store.find(server, user)
-    except LoginNeeded as error:
-        error.server = server_options(process)
-        raise
+    saved = store.find(server, user)
     if saved is None:
         if user is not None:
             others = ", ".join([login.user for login in store.all(server)])
             known = f"; there are logins of: {others}" if others else ""
-            raise LoginNeeded(
-                f"there is no saved login of {user!r} for {server}{known}",
-                user=user,
-                server=server_options(process),
-            )
+            raise LoginNeeded(f"there is no saved login of {user!r} for {server}{known}", user=user)
         return None
     now = process.clock.wall()
     if saved.token.expires_soon(now):
-        raise LoginNeeded(
-            f"the login of {saved.user!r} saved for {server} has expired",
-            user=saved.user,
-            server=server_options(process),
-        )
+        raise LoginNeeded(f"the login of {saved.user!r} saved for {server} has expired", user=saved.user)
     left = saved.token.expires - now
     if left < _SOON:
         hours = int(left.total_seconds() // 3600)

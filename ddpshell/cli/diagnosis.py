@@ -34,7 +34,7 @@ from ..exceptions import (
 from ..protocol.web_page import PageFacts, blocking_policy, page_facts, page_path, socket_of
 from ..text.prose import plural
 from .connection import EventReporter, make_client, network_options, wait_for_outcome, wait_for_server, wait_for_session
-from .credentials import find_credential, read_passphrase
+from .credentials import find_credential, read_passphrase, server_options
 from .event_queue import EventQueue, wait_until_done
 from .message_sizes import SizeSearch, size_text
 from .process import ExitCode, Process, exit_code
@@ -175,7 +175,7 @@ class Diagnosis:
             return examine()
         except (LoginError, LoginNeeded) as error:
             self.exit_code = ExitCode.LOGIN
-            return Layer("fail", str(error), advice(error, Place.COMMAND_LINE))
+            return Layer("fail", str(error), advice(error, Place.COMMAND_LINE, server_options(self._process)))
         except DDPError as error:
             if exit_code(error) is ExitCode.USAGE:
                 # A file with a password cannot be read, for example. That says nothing about the server.

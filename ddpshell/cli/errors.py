@@ -26,6 +26,7 @@ from ..exceptions import (
 )
 from ..protocol.secrets import mask_url
 from ..text.escaping import escape_line
+from .credentials import server_options
 from .options import process_of, spelling
 from .output import Console, OutputFormat
 from .process import ExitCode, GivenOptions, Process, exit_code, is_local, kind
@@ -78,12 +79,12 @@ def failure(
         error: The error.
         place: Where the user reads the hint.
         where: The file and the line of the command that failed, or "".
-        process: The run of `ddp`, for the next step after an error of the connection.
+        process: The run of `ddp`, for the next step, which names the server.
     """
     hint = ""
     # Advice about the command or the network does not help if the local system failed.
     if exit_code(error) is not ExitCode.LOCAL:
-        hint = advice(error, place)
+        hint = advice(error, place, server_options(process) if process is not None else ())
         if process is not None and _is_about_connection(error) and (command := _doctor_command(process)):
             next_step = f"find the cause: {command}"
             hint = f"{hint} F{next_step[1:]}" if hint.endswith("?") else f"{hint}; {next_step}" if hint else next_step

@@ -26,7 +26,7 @@ from ..protocol.server_error import quoted
 from ..protocol.snapshot import Snapshot
 from .call_arguments import note_losses, suggest_name
 from .connection import add_url_hint, connected, timeout_error
-from .credentials import endpoint_of, server_options
+from .credentials import endpoint_of
 from .document_lines import DocumentCopies, Lines, Selection
 from .event_queue import EventQueue
 from .process import Process
@@ -120,10 +120,10 @@ def observe_until_ready(
         show_subscription(name, params, process, settings, Lines(process.console), keep_documents=False)
 
 
-def logged_out(error: BaseException | None, process: Process) -> LoginNeeded:
+def logged_out(error: BaseException | None) -> LoginNeeded:
     """Return the error for a login that the server rejected after a reconnect."""
     text = f"the server no longer accepts the login: {error}"
-    return LoginNeeded(text, problem="ended", server=server_options(process))
+    return LoginNeeded(text, problem="ended")
 
 
 def _listener(put: Callable[[_Queued], object], collections: Collection[str]) -> Callable[[Event], None]:
@@ -191,7 +191,7 @@ class _Run(Struct):
                     return
                 elif isinstance(event, LoggedOut):
                     # What the server publishes from now on is not for this user.
-                    raise logged_out(event.error, self.process)
+                    raise logged_out(event.error)
                 elif isinstance(event, DataReceived):
                     self.process.console.message(event.text)
                     printed += 1

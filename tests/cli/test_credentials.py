@@ -60,9 +60,9 @@ def test_a_token_of_a_file_is_its_first_line(tmp_path: Path) -> None:
 
 
 def test_a_refusal_says_what_was_rejected_and_what_to_do() -> None:
-    error = Credential("the login of 'ann'", "ended", ["-u", "h"], "t0ken").rejection(LoginError(403, "logged out"))
+    error = Credential("the login of 'ann'", "ended", "t0ken").rejection(LoginError(403, "logged out"))
     assert str(error) == "the server rejected the login of 'ann': logged out [403]"
-    assert advice(error, Place.COMMAND_LINE) == "log in again: ddp login USER -u h"
+    assert advice(error, Place.COMMAND_LINE, ["-u", "h"]) == "log in again: ddp login USER -u h"
 
 
 @pytest.mark.parametrize(

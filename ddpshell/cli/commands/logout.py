@@ -9,7 +9,7 @@ import click
 from ...exceptions import ConnectError, DDPError, DDPTimeout, LoginNeeded, OutcomeUnknown
 from ...logins import LoginStore, SavedLogin, server_of
 from ..connection import connected, wait_for_outcome
-from ..credentials import endpoint_of, login_store, server_options
+from ..credentials import endpoint_of, login_store
 from ..group import Command
 from ..options import CONNECTION_OPTIONS, flag, shared_options, spelling
 from ..process import Process
@@ -34,8 +34,7 @@ def _logout(process: Process, local: bool, of_all: bool) -> None:
     store = login_store(process)
     saved = store.find(server, settings.identity.user) if settings.identity.kind == "saved" else None
     if saved is None:
-        text = f"you are not logged in at {server}"
-        raise LoginNeeded(text, user=settings.identity.user, server=server_options(process))
+        raise LoginNeeded(f"you are not logged in at {server}", user=settings.identity.user)
     _end_and_forget(process, settings, store, saved, local=local)
 
 

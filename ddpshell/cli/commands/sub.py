@@ -186,7 +186,7 @@ def _show_live(
             process.console.error_lines([text.removesuffix("\n") for text in held])
         stop_observing()
         if refusals:
-            raise logged_out(refusals[0], process)
+            raise logged_out(refusals[0])
         if isinstance(subscription.error, SubscriptionError):
             suggest_name(subscription.error, name, process, endpoint_of(settings))
         if subscription.error is not None:

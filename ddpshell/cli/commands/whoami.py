@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...exceptions import LoginNeeded
 from ...logins import describe_user, server_of
 from ..connection import connected
-from ..credentials import endpoint_of, server_options
+from ..credentials import endpoint_of
 from ..group import Command
 from ..options import shared_options
 from ..process import Process
@@ -21,7 +21,7 @@ def _whoami(process: Process) -> None:
     with connected(process, settings) as client:
         token = client.accounts.token
         if token is None:
-            raise LoginNeeded(f"you are not logged in at {server}", server=server_options(process))
+            raise LoginNeeded(f"you are not logged in at {server}")
         process.console.result(describe_user(token, client.collection("users").find_one(token.user_id) or {}, server))
 
 
