@@ -274,14 +274,8 @@ def _stream_changes(shell: Shell, number: int, feed: ChangeFeed, output: Output)
     where = shell.current.where
     is_as_shown = shell.settings["output"] in ("pretty", "table", "vertical")
 
-    def end_watch() -> bool:
-        watch = shell.link.watches.get(number)
-        if watch is not None:
-            shell.link.watches.remove(watch)
-        return watch is not None
-
     def on_end(error: BaseException | None) -> None:
-        is_first_to_end = end_watch()
+        is_first_to_end = shell.link.end_watch(number)
         if error is not None:
             shell.display.failure(number, error, where=where)
         elif is_first_to_end and not output.needs_terminal:
@@ -309,4 +303,4 @@ def _stream_changes(shell: Shell, number: int, feed: ChangeFeed, output: Output)
     with shell.handed_over_terminal():
         while not _is_uninterrupted(shell, join):
             # As with `tail -f FILE | less`, Ctrl-C ends the input, and the user can still read and leave.
-            end_watch()
+            shell.link.end_watch(number)

@@ -19,7 +19,7 @@ from .replies import Documents, Result
 if TYPE_CHECKING:
     from ..client import Subscription
 
-__all__ = ["MAX_RESULTS", "Job", "Jobs", "Results", "SubscriptionEntry", "Subscriptions", "Watch", "Watches"]
+__all__ = ["MAX_RESULTS", "Job", "Jobs", "Results", "SubscriptionEntry", "Subscriptions", "Watch"]
 
 
 # ------------------------------------------------------------------------------------------------ pending answers
@@ -369,36 +369,3 @@ class Watch(Struct, eq=False):
     collection: str
     what: str
     stop: Callable[[], object]
-
-
-class Watches:
-    """The watches of one client. The client's thread calls `covers` for every change of a document."""
-
-    def __init__(self) -> None:
-        self._all: dict[int, Watch] = {}
-
-    def all(self) -> list[Watch]:
-        """All watches, in order."""
-        return list(self._all.values())
-
-    def get(self, number: int) -> Watch | None:
-        """The watch of this command; None if there is no such watch, or it has ended."""
-        return self._all.get(number)
-
-    def covers(self, collection: str) -> bool:
-        """Whether a collection is watched. Its changes are then shown by its watches only."""
-        return any(watch.collection == collection for watch in self.all())
-
-    def add(self, watch: Watch) -> None:
-        """Add a watch that has started."""
-        self._all[watch.number] = watch
-
-    def remove(self, watch: Watch) -> None:
-        """End a watch."""
-        self._all.pop(watch.number, None)
-        watch.stop()
-
-    def clear(self) -> None:
-        """End all watches."""
-        for watch in self.all():
-            self.remove(watch)

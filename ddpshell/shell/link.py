@@ -44,7 +44,7 @@ from ..protocol.urls import parse_url
 from ..text.escaping import escape_line
 from ..text.palette import StyledText
 from ..text.prose import duration, plural
-from .jobs import Subscriptions, Watches
+from .jobs import Subscriptions, Watch
 from .names import Names
 from .registry import Role
 from .settings import Settings
@@ -155,7 +155,8 @@ class ServerLink:
         #: Selects the frames to show; None shows none.
         self.frame_filter: FrameFilter | None = None
         self.subscriptions = Subscriptions()
-        self.watches = Watches()
+        #: The watches by the numbers of their commands.
+        self.watches: dict[int, Watch] = {}
         #: The shell is ending, so failures of calls are no longer shown.
         self.is_closing = False
         self._hooks = hooks
@@ -247,7 +248,6 @@ class ServerLink:
         client, login = self._detach()
         self.user = self.unsaved_login = None
         self.subscriptions.clear()
-        self.watches.clear()
         if client is not None:
             # A logout may take seconds.
             self._in_background(lambda: _disconnect(client, login))
@@ -260,9 +260,15 @@ class ServerLink:
         client, login = self._detach()
         if client is not None:
             _disconnect(client, login)
-        self.watches.clear()
         for disconnect in self._disconnects:
             disconnect.join(DISCONNECT_TIMEOUT)
+
+    def end_watch(self, number: int) -> bool:
+        """End the watch of a command. Returns False if it has ended before."""
+        watch = self.watches.pop(number, None)
+        if watch is not None:
+            watch.stop()
+        return watch is not None
 
     def end_replaced_login(self, login: LoginToken) -> None:
         """Have the server forget a login that was replaced by another, in the background, on a connection of its own."""
@@ -279,10 +285,12 @@ class ServerLink:
         self._in_background(end)
 
     def _detach(self) -> tuple[Client | None, LoginToken | None]:
-        """Forget the client, and give it back with the login to end."""
+        """Forget the client, and give it back with the login to end. Its watches end."""
         client, self.current_client = self.current_client, None
         if self._reporter is not None:
             self._reporter.is_current = False
+        for number in list(self.watches):
+            self.end_watch(number)
         return client, self.unsaved_login
 
     def _in_background(self, disconnect: Callable[[], object]) -> None:
@@ -387,8 +395,9 @@ class _EventReporter:
             self._names.mark_known(role, name)
 
     def _change(self, event: DocumentEvent) -> None:
-        is_shown = not self._link.hides_changes and not self._link.watches.covers(event.collection)
-        if is_shown and self._settings.is_on("changes"):
+        # Watches show the changes of their collections. Other threads add and remove watches.
+        is_watched = any(watch.collection == event.collection for watch in list(self._link.watches.values()))
+        if not is_watched and not self._link.hides_changes and self._settings.is_on("changes"):
             self._display.change(None, event)
 
     def _logged_out(self, error: DDPError | None) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ddpshell.ejson import EJSONValue
 from ddpshell.exceptions import CommandError
-from ddpshell.shell.jobs import MAX_RESULTS, Job, Jobs, Results, SubscriptionEntry, Subscriptions, Watch, Watches
+from ddpshell.shell.jobs import MAX_RESULTS, Job, Jobs, Results, SubscriptionEntry, Subscriptions
 from tests.fakes import PATIENCE
 
 
@@ -251,19 +251,3 @@ def test_clear_marks_subscriptions_as_ended_by_the_user() -> None:
     subscriptions.clear()
     assert one.is_ending
     assert subscriptions.all() == []
-
-
-def test_a_collection_is_covered_until_its_last_watch_ends() -> None:
-    watches = Watches()
-    stopped: list[int] = []
-    first = Watch(1, "tasks", "tasks", lambda: stopped.append(1))
-    second = Watch(2, "tasks", "tasks {}", lambda: stopped.append(2))
-    watches.add(first)
-    watches.add(second)
-    watches.remove(first)
-    assert watches.covers("tasks")
-    assert not watches.covers("items")
-    watches.clear()
-    assert not watches.covers("tasks")
-    assert stopped == [1, 2]
-    assert watches.all() == []

@@ -81,21 +81,21 @@ def test_a_program_follows_a_watch_and_its_output_is_shown(table: Desk) -> None:
 def test_the_end_of_a_program_ends_its_watch(table: Desk) -> None:
     table.type("sub tasks\nwatch tasks | head -1")
     table.screen.wait_for("[2] the program has ended, so the watch has ended too")
-    assert table.shell.link.watches.all() == []
+    assert table.shell.link.watches == {}
 
 
 def test_a_failed_program_ends_its_watch_with_an_error(table: Desk) -> None:
     table.type("sub tasks\nwatch tasks | no-such-program")
     table.screen.wait_for("[2] error: no-such-program ended with code 127")
     assert "not found" in table.shown()
-    assert table.shell.link.watches.all() == []
+    assert table.shell.link.watches == {}
 
 
 def test_a_write_error_ends_the_watch(table: Desk) -> None:
     assert "cannot write /nowhere/x" in table.type("sub tasks\nwatch tasks > /nowhere/x")
     table.type("watch tasks > /dev/full")
     table.screen.wait_for("error: cannot write /dev/full: No space left on device")
-    assert table.shell.link.watches.all() == []
+    assert table.shell.link.watches == {}
 
 
 def test_a_pager_has_the_terminal_while_it_follows(table: Desk, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_pager_has_the_terminal_while_it_follows(table: Desk, tmp_path: Path) 
     table.type(f"sub tasks\nwatch tasks | {tmp_path}/less")
     assert len((tmp_path / "got").read_text().splitlines()) == 2
     assert terminal.lendings == 1
-    assert table.shell.link.watches.all() == []
+    assert table.shell.link.watches == {}
     assert "error" not in table.shown()
 
 

@@ -156,7 +156,7 @@ def watch(shell: Shell, collection: Collection, selector: Selector | None = None
             on_end()
 
         _forget_unknown(shell, collection)
-        shell.link.watches.add(Watch(number, collection, what, stop))
+        shell.link.watches[number] = Watch(number, collection, what, stop)
 
     text: StyledText = [("", f"watching {what}"), ("note", f"; `unwatch {number}` ends it")]
     return ChangeFeed(Message(text, is_answer=False), start)
@@ -217,7 +217,7 @@ def live(shell: Shell, publication: Publication, *params: Value) -> None:
 )
 def unwatch(shell: Shell, which: Text = "") -> Message:
     """End a watch."""
-    watches = shell.link.watches.all()
+    watches = list(shell.link.watches.values())
     numbers = chosen_numbers(which)
     chosen = [watch for watch in watches if not which or watch.collection == which or watch.number in numbers]
     if not watches:
@@ -225,7 +225,7 @@ def unwatch(shell: Shell, which: Text = "") -> Message:
     if not chosen:
         raise CommandError(f"unknown watch {which}; the watches are {_listed(watches)}")
     for watch in chosen:
-        shell.link.watches.remove(watch)
+        shell.link.end_watch(watch.number)
     return Message([("note", f"ended the watch of {_listed(chosen)}")], is_answer=False)
 
 

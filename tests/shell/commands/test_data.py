@@ -114,6 +114,23 @@ def test_a_watch_can_be_ended(table: Desk) -> None:
     assert "there are no watches" in table.type("unwatch")
 
 
+def test_changes_of_a_collection_have_a_number_until_its_last_watch_ends(table: Desk) -> None:
+    table.type("sub tasks\nwatch tasks\nwatch tasks {_id: 'b'}\nunwatch 3")
+    start = len(table.shown())
+    table.type("call toggleTask b")
+    assert "\n~ tasks" not in table.screen.wait_for("[4] ~ tasks/b", start)
+    table.type("unwatch")
+    start = len(table.shown())
+    table.type("call toggleTask b")
+    assert "] ~ tasks" not in table.screen.wait_for("~ tasks/b", start)
+
+
+def test_a_watch_ends_with_its_server(table: Desk) -> None:
+    table.type("watch tasks")
+    table.type(f"connect {table.shell.link.url}")
+    assert "there are no watches" in table.type("unwatch")
+
+
 def test_without_documents_a_hint_is_shown() -> None:
     with LoopbackServer() as server, desk(server.url) as made:
         assert made.type("collections") == "no documents yet; `sub PUBLICATION` brings some\n"
