@@ -62,7 +62,7 @@ def dispatch_text(shell: Shell, text: str, *, is_logged: bool = False) -> None:
             before = shell.jobs.last
             number = dispatch(shell, line)
             if is_logged and line.words[0].text != "save":
-                shell.log.commands.append(LoggedCommand(line.source, before, shell.jobs.last))
+                shell.logged.append(LoggedCommand(line.source, before, shell.jobs.last))
             if number is not None and left and text[line.end : left[0].start].lstrip(" \t").startswith(";"):
                 _wait_for_answer(shell, number)
     except DDPError as error:

@@ -95,7 +95,7 @@ def interact(
             else:
                 prompt = PlainPrompt(shell, printer, screen, sys.stdin, history.append_string)
         if not is_tour:
-            shell.log.typed_lines = history.oldest_first
+            shell.typed_lines = history.oldest_first
             shell.names.use_history(history.oldest_first, history_path.with_name("unknown-names"))
         shell.terminal = prompt
         with shell.interrupts.installed():

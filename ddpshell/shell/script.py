@@ -136,7 +136,7 @@ def session_script(shell: Shell) -> list[str]:
     numbers: dict[int, int] = {}
     variables: set[str] = set()
     last = 0
-    for command in shell.log.commands:
+    for command in shell.logged:
         if not _variables(command.text) <= variables:
             continue
         renumbered = _renumbered(shell, command.text, numbers)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..client import Client
     from .call_timing import CallTimer
 
-__all__ = ["UNCONFIRMED", "CurrentLine", "Interrupts", "LoggedCommand", "SessionLog", "Shell", "Terminal"]
+__all__ = ["UNCONFIRMED", "CurrentLine", "Interrupts", "LoggedCommand", "Shell", "Terminal"]
 
 #: Seconds after which a result is shown even if the server has not confirmed its writes (C79).
 UNCONFIRMED = 30.0
@@ -79,16 +79,6 @@ class LoggedCommand(Struct, frozen=True):
     text: str
     first: int = 0
     last: int = 0
-
-
-class SessionLog:
-    """The commands of this session, and the lines that were typed."""
-
-    def __init__(self) -> None:
-        #: The commands that were run, in order, without those that must stay private.
-        self.commands: list[LoggedCommand] = []
-        #: Gives the lines that were typed in this session and in earlier ones, oldest first.
-        self.typed_lines: Callable[[], list[str]] = lambda: [command.text for command in self.commands]
 
 
 class CurrentLine:
@@ -156,7 +146,10 @@ class Shell:
         self.jobs = Jobs()
         self.results = Results()
         self.interrupts = Interrupts()
-        self.log = SessionLog()
+        #: The commands of this session, in order, without those that must stay private.
+        self.logged: list[LoggedCommand] = []
+        #: Gives the lines that were typed in this session and in earlier ones, oldest first.
+        self.typed_lines: Callable[[], list[str]] = lambda: [command.text for command in self.logged]
         self.current = CurrentLine()
         #: Measures calls; None until `set timing full`.
         self.timer: CallTimer | None = None

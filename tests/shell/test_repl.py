@@ -74,7 +74,7 @@ def test_lines_that_are_not_private_are_logged(table: Desk) -> None:
         table.shell,
         Typist("call upper a", " call upper b", "login ann", "call x {token: 't'}", "save /nowhere/x", "find t {\n}"),
     )
-    assert [command.text for command in table.shell.log.commands] == ["call upper a", "find t {\n}"]
+    assert [command.text for command in table.shell.logged] == ["call upper a", "find t {\n}"]
 
 
 @pytest.mark.parametrize(

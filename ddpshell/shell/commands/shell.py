@@ -127,7 +127,7 @@ def history(shell: Shell, count: Count = 20, *, find: Text | None = None) -> Mes
 
     Ctrl-R searches them. Lines that begin with a space or hold a secret are not recorded.
     """
-    lines = [line for line in shell.log.typed_lines() if find is None or find in line]
+    lines = [line for line in shell.typed_lines() if find is None or find in line]
     shown = lines[-count:] if count else []
     if not shown:
         return Message([("note", "the history is empty" if find is None else f"no line contains {find}")])

@@ -68,7 +68,7 @@ def test_echo_shows_values(table: Desk, tmp_path: Path) -> None:
 def test_a_saved_session_can_be_run_again(table: Desk, tmp_path: Path) -> None:
     path = tmp_path / "session.ddp"
     commands = ["# three", "call upper 'a'", "call echo {a: 1,\n  b: 2}", "call echo $1"]
-    table.shell.log.commands = [LoggedCommand(text, max(0, index - 1), index) for index, text in enumerate(commands)]
+    table.shell.logged = [LoggedCommand(text, max(0, index - 1), index) for index, text in enumerate(commands)]
     assert table.type(f"save {path}") == f"{path}: 3 commands\n"
     assert "already exists; `save" in table.type(f"save {path}")
     assert table.type(f"save {path} --force") == f"{path}: 3 commands\n"
@@ -124,7 +124,7 @@ def test_a_file_that_is_not_text_is_not_run(table: Desk, tmp_path: Path) -> None
 
 
 def test_history_shows_typed_lines(table: Desk) -> None:
-    table.shell.log.typed_lines = lambda: [f"call upper {number}" for number in range(30)]
+    table.shell.typed_lines = lambda: [f"call upper {number}" for number in range(30)]
     assert table.type("history").splitlines()[0] == "call upper 10"
     assert table.type("history 2") == "call upper 28\ncall upper 29\n"
     assert table.type("history --find 'upper 7'") == "call upper 7\n"
@@ -250,7 +250,7 @@ def test_a_name_without_a_value_is_an_error(table: Desk) -> None:
 def test_a_saved_session_keeps_names(table: Desk, tmp_path: Path) -> None:
     path = tmp_path / "session.ddp"
     commands = ["who = call echo ann", "call upper $who[0]", "call echo $secret", "call echo {$gt: $1}"]
-    table.shell.log.commands = [LoggedCommand(text, index, index + 1) for index, text in enumerate(commands)]
+    table.shell.logged = [LoggedCommand(text, index, index + 1) for index, text in enumerate(commands)]
     assert table.type(f"save {path}") == f"{path}: 3 commands\n"
     assert table.type(f"source {path}").startswith('[1] ["ann"]\n[2] "ANN"\n[3] [{"$gt": ["ann"]}]\n')
 
