@@ -387,10 +387,7 @@ class _EventReporter:
     def _learn(self, role: Role, name: str, error: DDPError | None) -> None:
         """Learn from the server's answer whether it has a method or a publication."""
         if isinstance(error, ServerError) and is_unknown_name(error):
-            from ..analysis.timing import PROBE_METHOD  # the views of recordings load slowly
-
-            if name != PROBE_METHOD:
-                self._names.mark_unknown(role, name)
+            self._names.mark_unknown(role, name)
         elif error is None or isinstance(error, ServerError):
             self._names.mark_known(role, name)
 
