@@ -20,7 +20,6 @@ __all__ = [
     "compile_sort",
     "read_projection",
     "read_sort",
-    "typed_names",
 ]
 
 #: `"title"`, `{"n": 1, "title": -1}`, or `["n", ["title", "desc"]]`, which does not depend on the order of keys.
@@ -58,24 +57,18 @@ def read_sort(value: EJSONValue) -> Any:
     """Read the order that a user types: `n`, `-n`, `done,-n`, or Mongo's own form.
 
     Raises:
-        QueryError: See `typed_names`.
+        QueryError: A text has no field, or one of them is not a name.
     """
-    if not isinstance(value, str):
-        return value
-    return {name.lstrip("+-"): -1 if name.startswith("-") else 1 for name in typed_names(value)}
+    return _typed_fields(value, -1) if isinstance(value, str) else value
 
 
-def typed_names(text: str) -> list[str]:
-    """Split a list of fields that a user types, each with an optional sign.
-
-    Raises:
-        QueryError: There is no field, or one of them is not a name.
-    """
+def _typed_fields(text: str, minus: int) -> dict[str, int]:
+    """Split a list of fields that a user types. A field stands for 1, and one with a minus sign for another number."""
     names = [name for part in text.split(",") if (name := part.strip())]
     wrong = next((name for name in names if name.lstrip("+-")[:1] in ("", "$")), None if names else text)
     if wrong is not None:
         raise QueryError(f"{wrong!r} is not the name of a field; write, for example, title or title,-n")
-    return names
+    return {name.lstrip("+-"): minus if name.startswith("-") else 1 for name in names}
 
 
 def compile_sort(specifier: SortSpecifier) -> Callable[[Mapping[str, EJSONValue]], Any]:
@@ -178,13 +171,11 @@ def read_projection(value: EJSONValue) -> Any:
     """Read the fields that a user types: `title`, `title,done`, `-secret`, or Mongo's own form.
 
     Raises:
-        QueryError: See `typed_names`.
+        QueryError: See `read_sort`.
     """
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
         return dict.fromkeys(cast("list[str]", value), 1)
-    if not isinstance(value, str):
-        return value
-    return {name.lstrip("+-"): 0 if name.startswith("-") else 1 for name in typed_names(value)}
+    return _typed_fields(value, 0) if isinstance(value, str) else value
 
 
 def compile_projection(fields: Projection | None) -> Callable[[Mapping[str, EJSONValue]], dict[str, EJSONValue]]:
