@@ -286,10 +286,6 @@ class Registry:
         """The command with this name; None if there is no such command."""
         return self._commands.get(name) or self._aliases.get(name)
 
-    def names(self) -> list[str]:
-        """The names of all commands, in order."""
-        return list(self._commands)
-
     def named(self, name: str) -> Command:
         """The command with this name.
 

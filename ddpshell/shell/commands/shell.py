@@ -324,8 +324,8 @@ def general_help(registry: Registry) -> StyledText:
     """The most useful commands, the names of all, and the topics. It fits 24 rows together with the prompt."""
     rows: list[tuple[StyledText, StyledText]] = []
     for item in filter(None, map(registry.get, _FIRST)):
-        usage = _short_usage(item).removeprefix(item.name)
-        rows.append(([("command", item.name), ("", usage)], [("", item.summary)]))
+        arguments = "".join([f" {parameter.usage}" for parameter in item.arguments])
+        rows.append(([("command", item.name), ("", arguments)], [("", item.summary)]))
     groups: list[tuple[StyledText, StyledText]] = [
         ([("", heading)], [("command", " ".join(item.name for item in commands))])
         for heading, commands in registry.groups.items()
@@ -343,13 +343,9 @@ def general_help(registry: Registry) -> StyledText:
     ]
 
 
-def _short_usage(item: Command) -> str:
-    return " ".join([item.name, *(parameter.usage for parameter in item.arguments)])
-
-
 def _all_commands(registry: Registry) -> StyledText:
     text: StyledText = []
-    column = max(len(name) for name in registry.names()) + 2
+    column = max(len(item.name) for item in registry) + 2
     for heading, commands in registry.groups.items():
         text.append(("heading", f"{heading}\n"))
         for item in commands:

@@ -75,7 +75,7 @@ def _highlight_line(styles: list[str], line: Line, registry: Registry) -> None:
         _fill(styles, equals, equals + 1, "operator")
     command = registry.get(first.text)
     # The start of a command's name is not a mistake while the user types it.
-    is_half = first.end == len(text) and any(name.startswith(first.text) for name in registry.names())
+    is_half = first.end == len(text) and any(other.name.startswith(first.text) for other in registry)
     _fill(styles, first.start, first.end, "command" if command else "" if is_half else "mistake")
     for word, parameter, is_name in given(command, line.words[1:]):
         if is_name:

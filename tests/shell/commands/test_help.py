@@ -143,7 +143,7 @@ NAMES = (
 
 
 def test_the_registry_has_all_commands() -> None:
-    assert sorted(REGISTRY.names()) == sorted(NAMES.split())
+    assert sorted(command.name for command in REGISTRY) == sorted(NAMES.split())
 
 
 @pytest.mark.parametrize("command", list(REGISTRY), ids=lambda command: command.name)
