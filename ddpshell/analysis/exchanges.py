@@ -132,7 +132,6 @@ class Subscription(Request, eq=False):
     Args:
         ready: The time of the first `ready`.
         unsub: The time at which the client ended it.
-        nosub: The time at which the server confirmed its end, or refused it.
         documents: The number of documents that arrived before `ready`.
         bytes: The number of bytes of the data messages before `ready`.
     """
@@ -141,7 +140,6 @@ class Subscription(Request, eq=False):
 
     ready: float | None = None
     unsub: float | None = None
-    nosub: float | None = None
     documents: int = 0
     bytes: int = 0
 
@@ -410,7 +408,6 @@ class Exchanges:
                 if ended is None:
                     return ()
                 state.waiting_subs.pop(identifier, None)
-                ended.nosub = frame.t
                 if ended.answered is None:
                     ended.answered = frame.t
                 if message.error != ABSENT:

@@ -177,10 +177,7 @@ class _Page:
             self._weights[waiting].add(data, frame.size)
 
     def _found(self, exchange: Exchange) -> _Row:
-        row = self._rows.get(exchange)
-        if row is None:
-            row = self._rows[exchange] = _Row(exchange)
-        return row
+        return self._rows.setdefault(exchange, _Row(exchange))
 
     def _row(self, row: _Row) -> JSONValue:
         one = row.exchange

@@ -167,8 +167,8 @@ def read_recording(lines: Iterable[bytes], name: str) -> tuple[Header, Iterator[
         raise RecordingError(f"{name} is not a recording: line 1 {_what_it_is(first)} instead of the header")
     if version != _VERSION:
         raise RecordingError(f"{name} has version {version!r:.20} of the format, and this program reads {_VERSION}")
-    url, started, program = (_text(header.get(key)) for key in ("url", "started", "program"))
-    return Header(url, started, program), _entries(numbered, name)
+    texts = [value if isinstance(value := header.get(key), str) else "" for key in Header.__struct_fields__]
+    return Header(*texts), _entries(numbered, name)
 
 
 def _entries(numbered: Iterator[tuple[int, bytes]], name: str) -> Iterator[Entry]:
@@ -228,17 +228,14 @@ def _entry(tree: Mapping[str, JSONValue]) -> Iterator[Entry]:
         raise ValueError("it has neither frame nor event")
 
 
-def _text(value: JSONValue) -> str:
-    return value if isinstance(value, str) else ""
-
-
 # -------------------------------------------------------------------------------------------------------------- writing
 
 
 def header_line(header: Header, *, with_secrets: bool = False) -> str:
     """Return the first line of a recording, without its line break."""
-    tree = {"ddp_recording": _VERSION, "url": header.url, "started": header.started, "program": header.program}
-    line = json_text.dump(cast(JSONValue, tree))
+    line = json_text.dump(
+        {"ddp_recording": _VERSION, "url": header.url, "started": header.started, "program": header.program}
+    )
     return line if with_secrets else mask(line)
 
 
@@ -328,8 +325,8 @@ class LiveRecorder:
         #: Called with each frame and event, on the thread of its client, whether or not there is a file. Frames have their
         #: secrets, times are in seconds of the clock, and the numbers of connections are not those in the file.
         self.observer: Callable[[Entry], object] | None = None
-        # The number of connections so far.
-        self._connections = 0
+        #: Returns the number of the next connection, which is another one in the file.
+        self.next_connection = itertools.count(1).__next__
         self._now = now
         self._wall = wall
         self._warn = warn
@@ -359,11 +356,6 @@ class LiveRecorder:
     def listener(self) -> ClientListener:
         """Return a listener for one client."""
         return ClientListener(self)
-
-    def next_connection(self) -> int:
-        """Return the number of the next connection, which is another one in the file."""
-        self._connections += 1
-        return self._connections
 
     def write(self, conn: int, make: Callable[[float, int], Entry], now: float) -> None:
         """Pass an entry of a connection to the observer, and write it.
