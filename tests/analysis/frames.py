@@ -1,4 +1,4 @@
-"""Makes the frames of the tests."""
+"""Builders of frames for tests."""
 
 from __future__ import annotations
 

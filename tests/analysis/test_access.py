@@ -36,7 +36,7 @@ def published(fields: object, collection: str = "things", id_: str = "x") -> lis
         pytest.param({"x": "$6$salt$hash"}, "password-hash", "x", id="sha512-crypt"),
         pytest.param({"x": "pbkdf2_sha256$260000$salt$hash"}, "password-hash", "x", id="pbkdf2"),
         pytest.param({"password": "5f4dcc3b5aa765d61d8327deb882cf99"}, "password-hash", "password", id="a digest"),
-        pytest.param({"passwordHash": "anything"}, "password-hash", "passwordHash", id="by name"),
+        pytest.param({"passwordHash": "anything"}, "password-hash", "passwordHash", id="a hash by the name of its field"),
         pytest.param({"password": "hunter22"}, "password", "password", id="password"),
         pytest.param({"db": {"root_password": "s3cret!"}}, "password", "db.root_password", id="in snake case"),
         pytest.param({"accessToken": "abcdef"}, "token", "accessToken", id="token"),
@@ -80,7 +80,7 @@ def test_harmless_fields_are_not_leaks(fields: object) -> None:
     assert leaks_of(published(fields)) == []
 
 
-def test_services_are_a_leak_themselves_and_what_is_in_them() -> None:
+def test_services_and_the_secrets_in_them_are_leaks() -> None:
     found = leaks_of(published({"services": {"password": {"bcrypt": BCRYPT}}}))
     assert [(one["rule"], one["path"]) for one in found] == [
         ("services", "services"),
@@ -107,8 +107,8 @@ def test_a_collection_without_a_subscription_is_unsolicited() -> None:
     ]
 
 
-def test_the_users_own_document_is_neither_unsolicited_nor_its_address_a_leak() -> None:
-    """Meteor sends it before the result of the login (A52)."""
+def test_the_users_own_document_is_not_unsolicited_and_its_address_is_not_a_leak() -> None:
+    """Meteor sends the user's own document before the result of the login (A52)."""
     own = {"emails": [{"address": "ann@example.com"}]}
     login: list[Entry] = [
         sent(0.1, "method", id="1", method="login", params=[{"resume": "***"}]),
@@ -121,7 +121,7 @@ def test_the_users_own_document_is_neither_unsolicited_nor_its_address_a_leak() 
     assert [one["rule"] for one in leaks_of(refused)] == ["services", "email", "unsolicited"]
 
 
-def test_what_meteor_always_sends_is_not_unsolicited() -> None:
+def test_documents_that_meteor_always_sends_are_not_unsolicited() -> None:
     usual = received(0.1, "added", collection="meteor_accounts_loginServiceConfiguration", id="x", fields={"a": 1})
     assert leaks_of([usual]) == []
 
@@ -132,7 +132,7 @@ def test_the_number_of_findings_is_limited() -> None:
 
 
 def test_long_texts_are_checked_in_linear_time() -> None:
-    """Each would take minutes with a pattern that starts again at every character."""
+    """Each text would take minutes with a pattern that starts again at every character."""
     texts = [
         "a" * 500_000,
         "a@" * 200_000,

@@ -199,7 +199,7 @@ def test_only_a_method_named_login_is_a_login() -> None:
     assert [call.is_login for call in calls] == [True, False]
 
 
-def test_a_resumed_session_answers_requests_of_the_connection_before() -> None:
+def test_a_resumed_session_answers_requests_of_the_earlier_connection() -> None:
     """R22: the server keeps the session, and answers without another request."""
     call, sub = (
         one

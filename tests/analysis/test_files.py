@@ -75,7 +75,7 @@ def test_any_other_file_is_an_error_that_says_what_it_is(tmp_path: Path, data: b
         pass
 
 
-def test_an_archive_is_named_as_such(tmp_path: Path) -> None:
+def test_the_error_names_an_archive(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("a.har", "{}")
     with pytest.raises(RecordingError, match="zip archive; unpack it first"), open_frames(str(tmp_path / "x.zip")):
@@ -83,7 +83,7 @@ def test_an_archive_is_named_as_such(tmp_path: Path) -> None:
 
 
 def test_a_recording_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
-    """Windows' PowerShell writes one when it redirects output."""
+    """PowerShell on Windows writes a byte order mark when it redirects output."""
     (tmp_path / "x").write_bytes(b'\xef\xbb\xbf{"ddp_recording":1,"url":"wss://app.example"}\n')
     with open_frames(str(tmp_path / "x")) as file:
         assert file.header.url == "wss://app.example"

@@ -28,7 +28,7 @@ def message(kind: str, time: object, data: object, **keys: object) -> dict[str, 
 
 
 def socket(*messages: object, url: str = "wss://app.example/websocket", **keys: object) -> dict[str, object]:
-    """An entry as Chrome writes it, with the messages in front of the URL."""
+    """An entry as Chrome writes it, with the messages before the URL."""
     return {
         "_resourceType": "websocket",
         "_webSocketMessages": list(messages),
@@ -61,7 +61,7 @@ def frames(entries: Sequence[Entry]) -> list[tuple[float, int, str, str]]:
 
 @pytest.fixture(params=[7, 64, 1 << 18], ids=["chunks of 7 bytes", "chunks of 64 bytes", "whole"])
 def file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that is read in chunks, so that every value is cut in every way."""
+    """A file that is read in chunks, so that every value is cut at every position."""
     monkeypatch.setattr(files_module, "_CHUNK", request.param)
     return tmp_path / "a.har"
 
@@ -128,7 +128,7 @@ def test_directions_have_several_names(tmp_path: Path, kind: str, way: str) -> N
     assert frames(entries) == [(0, 1, way, "{}")]
 
 
-def test_what_is_not_a_text_message_is_left_out(file: Path) -> None:
+def test_entries_that_are_not_text_messages_are_left_out(file: Path) -> None:
     _, entries, notes = read(
         file,
         har(
@@ -186,7 +186,7 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
         pytest.param("{log: 1}", "a.har is not a HAR file", id="not JSON"),
     ],
 )  # fmt: skip
-def test_what_is_not_a_har_file_is_an_error(file: Path, text: str, problem: str) -> None:
+def test_a_file_that_is_not_har_is_an_error(file: Path, text: str, problem: str) -> None:
     file.write_text(text)
     with pytest.raises(RecordingError) as caught:
         read_har(file, "a.har")
@@ -288,7 +288,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     "time", ["1e400", "1" + "0" * 400, "1e300", '"0001-01-01T00:00:00+14:00"', '"9999-99"', "-1", "[]"]
 )
-def test_what_is_not_a_time_is_ignored(tmp_path: Path, time: str) -> None:
+def test_an_invalid_time_is_ignored(tmp_path: Path, time: str) -> None:
     text = json.dumps(har(socket(message("send", BEGAN, PING)))).replace(str(BEGAN), time)
     (tmp_path / "a.har").write_text(text)
     _, entries, _ = read_har(tmp_path / "a.har", "a.har")

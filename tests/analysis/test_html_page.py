@@ -14,7 +14,7 @@ from tests.browser import Page, open_page
 
 HEADER = Header("wss://app.example/websocket", "2026-01-31T12:00:00.000Z", "ddpshell 1.0.0")
 
-#: Text that would leave its place if the page did not escape it. The last part turns the order of the text around.
+#: Text that would break out of its element if the page did not escape it. The last part reverses the direction of text.
 HOSTILE = "</script><!--<script><img src=x onerror=\"document.title='owned'\">&lt;\u2028\u202e\x07\x1b[2J"
 HOSTILE_SHOWN = HOSTILE.replace("\u2028", r"\u2028").replace("\u202e", r"\u202e").replace("\x07", r"\u0007")
 HOSTILE_SHOWN = HOSTILE_SHOWN.replace("\x1b", r"\u001b")
@@ -268,7 +268,7 @@ def many() -> Iterator[Entry]:
         yield received(t + 0.005, "updated", methods=[str(n)])
 
 
-#: Work that takes about 15 ms on a machine with nothing else to do; the fastest of some attempts counts.
+#: Work that takes about 15 ms on an idle machine. The fastest of some attempts is the measure.
 CALIBRATION = """(() => {
     const text = JSON.stringify(Array.from({ length: 100000 }, (_, n) => ({ n, title: 'x'.repeat(60) })));
     return Math.min(...[1, 2, 3, 4, 5].map(() => {

@@ -93,7 +93,7 @@ def test_a_new_session_has_no_documents_and_a_resumed_one_keeps_them() -> None:
     assert rules(*after("s2"), again) == []
 
 
-def test_a_call_that_is_answered_after_a_reconnect_is_answered() -> None:
+def test_a_call_answered_after_a_reconnect_is_not_a_finding() -> None:
     keys: dict[str, Any] = {"id": "1", "method": "m", "params": []}
     beginning: list[Entry] = [sent(5, "connect", 2, version="1"), received(5, "connected", 2, session="x")]
     again: list[Entry] = [sent(5, "method", 2, **keys), received(6, "result", 2, id="1")]

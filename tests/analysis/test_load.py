@@ -47,7 +47,7 @@ class TestReport:
         found: dict[str, Any] = report(SETUP, figures, 0.0, 10.0)
         assert (found["answered"], found["rate"], found["latency_ms"]["max"]) == (2, 0.1, 2100)
 
-    def test_the_parts_add_up(self) -> None:
+    def test_the_rates_of_the_parts_add_up(self) -> None:
         found = made(noisy(1))
         assert len(found["parts"]) == 10
         assert sum(part["rate"] for part in found["parts"]) / 10 == pytest.approx(found["rate"])
@@ -66,7 +66,7 @@ class TestReport:
             pytest.param({"connected": 1}, "only 1 of 2 clients", id="connected"),
         ],
     )
-    def test_it_warns_before_the_figures_mislead(self, counts: dict[str, Any], words: str) -> None:
+    def test_a_warning_is_printed_if_the_figures_can_mislead(self, counts: dict[str, Any], words: str) -> None:
         [warning] = made([0.01] * 100, **counts)["warnings"]
         assert words in warning
 
@@ -78,7 +78,7 @@ class TestReport:
             pytest.param({"lags": [0.0] * 999 + [1.0]}, id="one late answer"),
         ],
     )
-    def test_it_does_not_warn_without_reason(self, counts: dict[str, Any]) -> None:
+    def test_good_figures_cause_no_warning(self, counts: dict[str, Any]) -> None:
         assert made([0.01] * 100, **counts)["warnings"] == []
 
     @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ class TestReport:
             pytest.param(MessageTooLarge("m", 1), "MessageTooLarge", id="other"),
         ],
     )
-    def test_errors_have_codes(self, error: Exception, code: str) -> None:
+    def test_errors_are_grouped_by_code(self, error: Exception, code: str) -> None:
         assert code_of(error) == code
 
 
-def test_codes_and_reasons_of_any_length_are_cut() -> None:
+def test_long_codes_and_reasons_are_cut() -> None:
     figures = Figures()
     figures.fail(MethodError("c" * 10_000, "r" * 10_000))
     [(code, reason)] = figures.reasons.items()
@@ -146,7 +146,7 @@ class TestCompare:
     def test_a_difference_below_5_percent_is_noise(self) -> None:
         assert self.verdicts([made([0.01] * 100)], [made([0.0104] * 100)])["p50"] == "no difference"
 
-    def test_the_variation_between_runs_counts_if_there_are_three(self) -> None:
+    def test_three_runs_are_compared_by_the_variation_between_them(self) -> None:
         """Within each run nothing varies, but the runs differ from each other."""
         old, new = ([made([took] * 100) for took in times] for times in ((0.01, 0.02, 0.03), (0.02, 0.03, 0.04)))
         compared: Any = compare(old, new)

@@ -5,7 +5,7 @@ from ddpshell.analysis.summary import RecordedNames
 from tests.analysis.frames import frames, received, sent
 
 
-def test_names_are_learned_without_those_that_the_server_does_not_know() -> None:
+def test_names_that_the_server_does_not_know_are_not_learned() -> None:
     names = RecordedNames()
     entries = [
         sent(1, "method", id="1", method="add", params=[]),

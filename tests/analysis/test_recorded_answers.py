@@ -1,4 +1,4 @@
-"""The answers in a recording: what belongs to which request, and how long after it."""
+"""The answers in a recording: the messages that belong to each request, and their times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ddpshell.protocol.messages import Added, Changed, Removed
 
 
 class Tape:
-    """A recording that a test writes down: each frame is one second after the one before."""
+    """A recording in the notation of a test. Each frame is one second after the previous one."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -90,7 +90,7 @@ def test_the_documents_before_ready_and_later_changes_belong_to_the_subscription
 
 
 def test_a_new_document_belongs_to_the_oldest_subscription_that_is_not_ready() -> None:
-    """C32: although another subscription has documents of the collection."""
+    """C32: this holds although another subscription has documents of the collection."""
     tape = Tape().sub("a", "tasks", 1).added("tasks", "x").ready("a").sub("b", "tasks", 2).sub("c", "tasks", 3)
     answers = tape.added("tasks", "y").ready("b").added("tasks", "z").ready("c").answers()
     assert the_sub(answers, "tasks", 2) == [["added y 2", "ready 3"]]
@@ -106,7 +106,7 @@ def test_a_later_document_belongs_to_the_subscription_that_most_likely_publishes
     assert the_sub(answers, "empty") == [["ready 1", "added o 9"]]
 
 
-def test_what_a_call_changed_comes_with_its_answer() -> None:
+def test_changes_made_by_a_call_belong_to_its_answer() -> None:
     """S46: the data about a method's writes precedes `updated`."""
     tape = Tape().sub("a", "tasks").ready("a").call("1", "add").added("tasks", "x").updated("1").result("1", "x")
     answers = tape.added("tasks", "y").answers()
@@ -137,13 +137,13 @@ def test_documents_without_a_subscription_belong_to_the_session() -> None:
     assert (kinds(answer)[0], answer.steps[0].owner) == ("added u 1", UNREQUESTED)
 
 
-def test_the_end_that_the_client_asked_for_is_not_a_part_of_the_answer() -> None:
+def test_an_end_requested_by_the_client_is_not_part_of_the_answer() -> None:
     tape = Tape().sub("a", "tasks").added("tasks", "x").ready("a").sent(msg="unsub", id="a")
     tape.received(msg="removed", collection="tasks", id="x").received(msg="nosub", id="a")
     assert the_sub(tape.answers(), "tasks") == [["added x 1", "ready 2"]]
 
 
-def test_the_end_that_the_server_decided_is_a_part_of_the_answer() -> None:
+def test_an_end_decided_by_the_server_is_part_of_the_answer() -> None:
     answers = Tape().sub("a", "tasks").ready("a").received(msg="nosub", id="a", error={"error": 1}).answers()
     assert the_sub(answers, "tasks") == [["ready 1", "nosub 2"]]
 
@@ -182,7 +182,7 @@ def test_the_data_of_an_unanswered_call_can_belong_to_the_session() -> None:
     assert [kinds(answer) for answer in answers.unrequested] == [["added x 2"]]
 
 
-def test_the_time_counts_from_the_end_of_the_request_before() -> None:
+def test_times_count_from_the_end_of_the_earlier_request() -> None:
     """S15: a client's messages are handled one after another."""
     tape = Tape().call("1", "slow").call("2", "fast").updated("1").result("1", 1).updated("2").result("2", 2)
     answers = tape.answers()
@@ -191,7 +191,7 @@ def test_the_time_counts_from_the_end_of_the_request_before() -> None:
     assert all(answer.blocks for found in answers.calls.values() for answer in found)
 
 
-def test_a_request_that_others_passed_does_not_block() -> None:
+def test_a_request_answered_after_later_ones_does_not_block() -> None:
     """S16: `unblock`."""
     tape = Tape().call("1", "slow").call("2", "fast").updated("2").result("2", 2).updated("1").result("1", 1)
     answers = tape.answers()
@@ -199,7 +199,7 @@ def test_a_request_that_others_passed_does_not_block() -> None:
     assert the_call(answers, "fast") == [["updated 1", "result 2"]]
 
 
-def test_masked_secrets_are_equal_to_all_secrets() -> None:
+def test_a_masked_secret_equals_any_secret() -> None:
     password = {"digest": "***", "algorithm": "sha-256"}
     tape = Tape().call("1", "login", {"user": {"username": "ann"}, "password": password}).result("1", {}).updated("1")
     answers = tape.answers()
@@ -208,7 +208,7 @@ def test_masked_secrets_are_equal_to_all_secrets() -> None:
     assert len(answers.logins) == 1
 
 
-def test_failed_logins_are_used_for_others_only_if_no_login_succeeded() -> None:
+def test_failed_logins_answer_other_logins_only_if_no_login_succeeded() -> None:
     failed = Tape().call("1", "login", {"user": {"id": "a"}}).received(msg="result", id="1", error={"error": 403})
     assert len(failed.answers().logins) == 1
     both = failed.call("2", "login", {"user": {"id": "b"}}).result("2", {})

@@ -81,7 +81,7 @@ def test_the_format_has_exactly_these_keys(tmp_path: Path) -> None:
         )
     )
 )
-def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, frames: list[Frame]) -> None:
+def test_written_frames_are_read_back_unchanged(tmp_path_factory: pytest.TempPathFactory, frames: list[Frame]) -> None:
     data = write(tmp_path_factory.getbasetemp() / "round-trip", *frames, with_secrets=True)
     assert read(data) == (HEADER, frames)
 
@@ -141,8 +141,8 @@ def test_the_url_has_no_secrets(tmp_path: Path, url: str) -> None:
         pytest.param('a["{}","{\\"a\\":1}"]', "in", ("{}", '{"a":1}'), id="U10: two messages"),
         pytest.param('["{}"]', "out", ("{}",), id="U11: from the client"),
         pytest.param('"{}"', "out", ("{}",), id="U11: a string"),
-        pytest.param("hello", "in", ("hello",), id="neither, in"),
-        pytest.param("hello", "out", ("hello",), id="neither, out"),
+        pytest.param("hello", "in", ("hello",), id="not SockJS, received"),
+        pytest.param("hello", "out", ("hello",), id="not SockJS, sent"),
     ],
 )
 def test_sockjs_framing_is_removed(text: str, direction: str, messages: tuple[str, ...]) -> None:
@@ -186,7 +186,7 @@ def test_unknown_keys_events_and_empty_lines_are_ignored() -> None:
         pytest.param(FIRST + b'{"t":1,"conn":1}\n', "it has neither frame nor event", id="neither"),
     ],
 )
-def test_what_is_not_a_recording_is_an_error_that_says_where(data: bytes, problem: str) -> None:
+def test_an_invalid_recording_is_an_error_with_its_line(data: bytes, problem: str) -> None:
     with pytest.raises(RecordingError) as caught:
         read(data)
     assert problem in str(caught.value)
@@ -223,7 +223,7 @@ def test_the_size_of_a_frame_is_in_bytes() -> None:
 
 
 class Live:
-    """A recorder with a clock that is moved by hand."""
+    """A recorder with a clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -258,7 +258,7 @@ def test_the_connections_of_a_client_are_recorded(tmp_path: Path) -> None:
     ]
 
 
-def test_each_client_has_connections_of_its_own_in_each_recording(tmp_path: Path) -> None:
+def test_each_client_has_its_own_connections_in_each_recording(tmp_path: Path) -> None:
     live = Live()
     one, two = live.recorder.listener(), live.recorder.listener()
     for listener in (two, one):
@@ -270,7 +270,7 @@ def test_each_client_has_connections_of_its_own_in_each_recording(tmp_path: Path
         assert [entry.conn for entry in entries_in(tmp_path / name)] == [1, 2, 1]
 
 
-def test_a_recording_that_cannot_be_begun_leaves_the_present_one(tmp_path: Path) -> None:
+def test_a_recording_that_cannot_start_does_not_end_the_current_one(tmp_path: Path) -> None:
     live = Live()
     live.recorder.start(str(tmp_path / "a"), "ws://h")
     with pytest.raises(FileNotFoundError):
@@ -279,7 +279,7 @@ def test_a_recording_that_cannot_be_begun_leaves_the_present_one(tmp_path: Path)
     assert len(entries_in(tmp_path / "a")) == 1
 
 
-def test_a_file_that_cannot_be_written_any_more_ends_the_recording_with_one_warning(tmp_path: Path) -> None:
+def test_a_failed_write_ends_the_recording_with_one_warning(tmp_path: Path) -> None:
     live = Live()
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)

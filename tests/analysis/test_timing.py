@@ -27,7 +27,7 @@ class Exchange:
     def __init__(self, network: float = NETWORK) -> None:
         self.entries: list[Entry] = list(frames([]))
         self._network = network
-        # When the server is done with the earlier requests.
+        # The time at which the server has finished the earlier requests.
         self._free = 0.0
         self._ids = 0
 
@@ -61,7 +61,7 @@ class Exchange:
         fence: float = 0,
         answered: bool = True,
     ) -> str:
-        """Call a method that runs for a time, and lets others pass after `unblocked` seconds."""
+        """Call a method that runs for a time, and unblocks after `unblocked` seconds."""
         name = self._next_id()
         self.entries.append(sent(t, "method", id=name, method=method, params=[1]))
         begin = self._begin(t)
@@ -99,7 +99,7 @@ def test_the_time_of_a_call_is_divided_into_its_phases() -> None:
     server.probe(1)
     times = server.times(server.call(1, "save", run=0.3, fence=0.2))
     assert times.network == pytest.approx(0.02)
-    # The server begins with `slow` at 0.91, and the call could have begun at 1.01.
+    # The server starts `slow` at 0.91, and could otherwise have started the call at 1.01.
     assert times.queue == pytest.approx(0.4)
     assert times.run == pytest.approx(0.3)
     assert times.result == pytest.approx(0.72)
@@ -109,7 +109,7 @@ def test_the_time_of_a_call_is_divided_into_its_phases() -> None:
     assert (blocker.name, round(blocker.seconds, 6)) == ("call slow", 0.4)
 
 
-def test_updated_before_the_result_takes_no_time_of_its_own() -> None:
+def test_updated_takes_no_time_if_it_arrives_before_the_result() -> None:
     """C13: the two come in any order."""
     server = Exchange()
     server.probe(1)
@@ -119,7 +119,7 @@ def test_updated_before_the_result_takes_no_time_of_its_own() -> None:
     assert times.fence == 0
 
 
-def test_a_call_that_the_client_kept_until_its_probe_was_answered_did_not_wait() -> None:
+def test_a_call_sent_after_the_answer_to_its_probe_did_not_wait() -> None:
     """C19: a call with `wait` is sent after all earlier ones are done."""
     server = Exchange()
     server.call(0.5, "slow", run=1)
@@ -129,7 +129,7 @@ def test_a_call_that_the_client_kept_until_its_probe_was_answered_did_not_wait()
     assert times.run == pytest.approx(0.3)
 
 
-def test_the_shortest_of_the_last_round_trips_counts() -> None:
+def test_the_network_time_is_the_shortest_of_the_last_round_trips() -> None:
     server = Exchange(network=0.5)
     server.ping(1)
     server = Exchange()
@@ -139,7 +139,7 @@ def test_the_shortest_of_the_last_round_trips_counts() -> None:
     assert server.times(server.call(2, "save", run=0)).network == pytest.approx(NETWORK)
 
 
-def test_without_a_ping_the_network_is_the_round_trip_of_connect() -> None:
+def test_without_a_ping_the_network_time_is_the_round_trip_of_connect() -> None:
     entries = frames([sent(1, "method", id="1", method="save"), received(2, "result", id="1")])
     times = timing_of(entries).call_times("1")
     assert times is not None
@@ -147,7 +147,7 @@ def test_without_a_ping_the_network_is_the_round_trip_of_connect() -> None:
     assert (times.queue, times.run) == (None, None)
 
 
-def test_a_probe_that_the_server_could_run_says_nothing() -> None:
+def test_a_probe_that_the_server_ran_measures_nothing() -> None:
     server = Exchange()
     server.call(0.9, "slow", run=0.5)
     server.probe(1, result=1)
@@ -184,7 +184,7 @@ def test_a_call_that_was_never_sent_has_no_times() -> None:
 # ---------------------------------------------------------------------------------------------------------- blockers
 
 
-def test_a_method_that_lets_others_pass_holds_nothing_up() -> None:
+def test_an_unblocked_method_delays_no_call() -> None:
     server = Exchange()
     server.probe(1)
     server.call(1, "slow", run=0.5, unblocked=0)
@@ -194,7 +194,7 @@ def test_a_method_that_lets_others_pass_holds_nothing_up() -> None:
     assert times.blockers == []
 
 
-def test_a_publication_holds_others_up_until_its_function_returns_even_if_it_was_ready_before() -> None:
+def test_a_publication_delays_calls_until_its_function_returns() -> None:
     server = Exchange()
     server.sub(0.5, "large", run=0.9, ready=0.1)
     server.probe(1)
@@ -203,7 +203,7 @@ def test_a_publication_holds_others_up_until_its_function_returns_even_if_it_was
     assert names(times) == ["sub large"]
 
 
-def test_a_publication_that_is_never_ready_is_named_as_well() -> None:
+def test_a_delaying_publication_that_is_never_ready_is_named() -> None:
     server = Exchange()
     server.call(0.9, "slow", run=2, unblocked=0)
     server.sub(1, "feed", run=0.4, ready=None)
@@ -221,7 +221,7 @@ def test_the_request_that_took_longest_comes_first_and_short_ones_are_left_out()
     assert [blocker.seconds for blocker in times.blockers] == [pytest.approx(0.5), pytest.approx(0.2)]
 
 
-def test_what_was_sent_before_the_frames_were_watched_is_unknown() -> None:
+def test_a_delaying_request_without_a_frame_is_unknown() -> None:
     server = Exchange()
     # The first frames are missing.
     del server.entries[:3]
@@ -232,8 +232,8 @@ def test_what_was_sent_before_the_frames_were_watched_is_unknown() -> None:
     assert names(times) == ["an unknown request"]
 
 
-def test_without_a_request_the_server_did_something_by_itself() -> None:
-    """A publication for all clients, without a subscription."""
+def test_a_delay_without_a_request_is_work_of_the_server() -> None:
+    """This happens with a publication for all clients, which has no subscription."""
     server = Exchange()
     server._free = 1.41  # noqa: SLF001 - by such a publication
     server.probe(1)
@@ -243,8 +243,8 @@ def test_without_a_request_the_server_did_something_by_itself() -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_the_blocker_is_named_right_whatever_was_sent_before(seed: int) -> None:
-    """Methods that block or let others pass, and publications of all kinds, each after a probe of its own."""
+def test_the_delaying_request_is_found_among_any_requests(seed: int) -> None:
+    """The earlier requests are methods with and without `unblock`, and publications of all kinds. Each follows a probe."""
     choose = random.Random(seed)
     server = Exchange()
     busiest = choose.randrange(5)
@@ -301,7 +301,7 @@ def test_a_login_takes_from_connected_until_its_last_answer() -> None:
     assert timing_of(frames([])).login_time() is None
 
 
-def test_the_first_change_after_the_call_counts_and_only_in_the_collections_of_the_subscription() -> None:
+def test_the_first_change_is_one_after_the_call_in_a_collection_of_the_subscription() -> None:
     entries = frames(
         [
             sent(1, "sub", id="s", name="tasks"),
@@ -324,7 +324,7 @@ def test_the_first_change_after_the_call_counts_and_only_in_the_collections_of_t
 # ------------------------------------------------------------------------------------------------------------- output
 
 
-def test_the_times_are_milliseconds_for_programs_with_a_list_of_what_is_inferred() -> None:
+def test_programs_get_milliseconds_and_a_list_of_the_inferred_times() -> None:
     server = Exchange()
     server.call(0.9, "slow", run=0.5)
     server.probe(1)
@@ -341,7 +341,7 @@ def test_the_times_are_milliseconds_for_programs_with_a_list_of_what_is_inferred
     }
 
 
-def test_the_lines_for_people_say_what_is_inferred_and_are_harmless() -> None:
+def test_people_get_escaped_lines_that_mark_inferred_times() -> None:
     server = Exchange()
     server.sub(0.9, "\x1b[2Jlate", run=0.5)
     server.probe(1)

@@ -41,7 +41,7 @@ def test_documents_and_fields_are_compared() -> None:
     ]
 
 
-def test_only_collections_of_the_publication_are_compared_with_what_is_known_of_their_documents() -> None:
+def test_only_collections_of_the_publication_are_compared() -> None:
     """A server does not send a field again that the client has already (S55)."""
     seen = seen_by([
         received(0.5, "added", collection="users", id="me", fields={"name": "ann"}),

@@ -79,7 +79,7 @@ def test_data_of_other_subscriptions_is_not_counted() -> None:
     assert found["collections"][0]["largest"][0]["id"] == "y"
 
 
-def test_what_the_server_sends_without_a_subscription_counts_whenever_it_comes() -> None:
+def test_data_without_a_subscription_is_counted_at_any_time() -> None:
     found = weight_of([
         received(0.5, "added", collection="users", id="me", fields={}),
         sent(1, "sub", id="s", name="orders", params=[]),
@@ -94,7 +94,7 @@ def test_a_publication_without_documents_weighs_nothing() -> None:
     assert (found["bytes"], found["collections"]) == (0, [])
 
 
-def test_only_the_largest_documents_and_so_many_fields_are_remembered() -> None:
+def test_the_number_of_documents_and_fields_in_the_report_is_limited() -> None:
     weight = Weight()
     for number in range(1100):
         text = json.dumps(
