@@ -113,10 +113,10 @@ DECODED = [
     pytest.param({"$InfNaN": "1"}, math.nan, {"$InfNaN": 0}, id="E6: other types become NaN"),
     pytest.param({"$InfNaN": True}, math.nan, {"$InfNaN": 0}, id="E6: a boolean is not a number"),
     pytest.param({"$InfNaN": 0.25}, math.inf, {"$InfNaN": 1}, id="E6: any positive number"),
-    pytest.param({"$binary": "AQ="}, b"\1", {"$binary": "AQ=="}, id="E5: half the padding"),
+    pytest.param({"$binary": "AQ="}, b"\1", {"$binary": "AQ=="}, id="E5: incomplete padding"),
     pytest.param({"$flags": "", "$regexp": ""}, RegExp("", ""), None, id="E2: order does not matter"),
     pytest.param(
-        {"$regexp": "a", "$flags": "z" * 50 + "g"}, RegExp("a"), {"$regexp": "a", "$flags": ""}, id="E10: cut"
+        {"$regexp": "a", "$flags": "z" * 50 + "g"}, RegExp("a"), {"$regexp": "a", "$flags": ""}, id="E10: flags are cut"
     ),
     pytest.param({"$type": "t", "$value": {"$date": 1}}, Custom("t", {"$date": 1}), None, id="E8: raw, not decoded"),
     pytest.param({"$type": "Decimal", "$value": "1.10"}, decimal.Decimal("1.10"), None, id="Decimal"),
@@ -433,7 +433,7 @@ def test_encoding_copies_the_value(value: EJSONValue) -> None:
     ("value", "note"),
     [
         pytest.param(2**53, None, id="E20: the last integer that is exact"),
-        pytest.param(-(2**53), None, id="E20: the first"),
+        pytest.param(-(2**53), None, id="E20: the first integer that is not exact"),
         pytest.param(
             [{"a": 2**53 + 1}], "9007199254740993 in it is beyond 2^53, where JavaScript rounds integers", id="E20"
         ),

@@ -94,7 +94,7 @@ def test_modifiers_of_newer_engines_are_accepted() -> None:
 
 
 @given(st.text("ab()[]{}*+?|^$\\<=!:,12", max_size=12), st.sampled_from(["", "u", "v"]))
-def test_any_text_can_be_checked(source: str, flags: str) -> None:
+def test_any_text_can_be_checked_as_a_pattern(source: str, flags: str) -> None:
     problem_with_source(source, flags)
 
 
@@ -108,5 +108,5 @@ def test_any_text_can_be_checked(source: str, flags: str) -> None:
         pytest.param("uv", "flags 'u' and 'v' exclude each other", id="u and v"),
     ],
 )
-def test_flags_are_checked(flags: str, problem: str | None) -> None:
+def test_invalid_flags_have_a_problem(flags: str, problem: str | None) -> None:
     assert problem_with_flags(flags) == problem

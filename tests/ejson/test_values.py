@@ -32,7 +32,7 @@ UNTYPED: Any = 5
         pytest.param(lambda: Date(-8_640_000_000_000_001), id="E4: a date before the range"),
         pytest.param(lambda: Date(True), id="a date from a boolean"),
         pytest.param(lambda: Date(UNTYPED / 2), id="a date from a fraction"),
-        pytest.param(lambda: RegExp("("), id="V38: a bad pattern"),
+        pytest.param(lambda: RegExp("("), id="V38: an invalid pattern"),
         pytest.param(lambda: RegExp("a", "gg"), id="a flag twice"),
         pytest.param(lambda: RegExp("a", "x"), id="an unknown flag"),
         pytest.param(lambda: RegExp("a", "uv"), id="flags that exclude each other"),
@@ -59,11 +59,13 @@ def test_all_values_can_be_keys_of_a_dict() -> None:
     ("ms", "date"),
     [
         pytest.param(0, dt.datetime(1970, 1, 1, tzinfo=dt.UTC), id="the epoch"),
-        pytest.param(-1, dt.datetime(1969, 12, 31, 23, 59, 59, 999000, tzinfo=dt.UTC), id="before it"),
+        pytest.param(-1, dt.datetime(1969, 12, 31, 23, 59, 59, 999000, tzinfo=dt.UTC), id="before the epoch"),
         pytest.param(-62_135_596_800_000, dt.datetime(1, 1, 1, tzinfo=dt.UTC), id="the first datetime"),
-        pytest.param(-62_135_596_800_001, Date(-62_135_596_800_001), id="before it, a Date"),
-        pytest.param(253_402_300_799_999, dt.datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=dt.UTC), id="the last"),
-        pytest.param(253_402_300_800_000, Date(253_402_300_800_000), id="after it, a Date"),
+        pytest.param(-62_135_596_800_001, Date(-62_135_596_800_001), id="before the first datetime, a Date"),
+        pytest.param(
+            253_402_300_799_999, dt.datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=dt.UTC), id="the last datetime"
+        ),
+        pytest.param(253_402_300_800_000, Date(253_402_300_800_000), id="after the last datetime, a Date"),
         pytest.param(8_640_000_000_000_001, Date(None), id="E4: beyond the range, invalid"),
     ],
 )
@@ -72,7 +74,7 @@ def test_e34_milliseconds_become_a_datetime_if_it_can_hold_them(ms: int, date: d
 
 
 @given(st.integers(-8_640_000_000_000_000, 8_640_000_000_000_000))
-def test_milliseconds_survive_being_a_date(ms: int) -> None:
+def test_milliseconds_survive_conversion_to_a_date(ms: int) -> None:
     assert date_to_ms(date_from_ms(ms)) == ms
 
 
@@ -100,18 +102,18 @@ def test_e34_a_naive_datetime_is_rejected_with_advice() -> None:
         pytest.param("20200101T000000Z", 1577836800000, id="the basic format"),
         pytest.param("2020-W01-3", 1577836800000, id="a week"),
         pytest.param("+010000-01-01T00:00:00.000Z", 253402300800000, id="after datetime's last year"),
-        pytest.param("0000-01-01T00:00:00Z", -62167219200000, id="before its first"),
+        pytest.param("0000-01-01T00:00:00Z", -62167219200000, id="before datetime's first year"),
         pytest.param("-000001-12-31T23:59:59.999Z", -62167219200001, id="before the year 0"),
-        pytest.param("+275760-09-13T00:00:00.000Z", 8640000000000000, id="the last of all"),
-        pytest.param("+275760-09-13T00:00:00.001Z", None, id="after it"),
-        pytest.param("-271821-04-20", -8640000000000000, id="the first of all"),
+        pytest.param("+275760-09-13T00:00:00.000Z", 8640000000000000, id="the last date"),
+        pytest.param("+275760-09-13T00:00:00.001Z", None, id="after the last date"),
+        pytest.param("-271821-04-20", -8640000000000000, id="the first date"),
         pytest.param("garbage", None, id="V46"),
         pytest.param("", None, id="an empty text"),
         pytest.param("2020-02-30", None, id="a day that does not exist"),
         pytest.param("1577836800000", None, id="milliseconds as text"),
         pytest.param("1577123100000", None, id="digits that Python would read"),
         pytest.param("2020-01-01x00:00", None, id="a letter between day and time"),
-        pytest.param(" 2020-01-01", None, id="a space before it"),
+        pytest.param(" 2020-01-01", None, id="a space before the date"),
         pytest.param("2020-01-01\n", None, id="a line break"),
         pytest.param("\uff12\uff10\uff12\uff10", None, id="digits of another script"),
         pytest.param("Wed, 01 Jan 2020 00:00:00 GMT", None, id="the format of e-mail"),
@@ -186,13 +188,13 @@ UNEQUAL = [
 
 
 @pytest.mark.parametrize(("a", "b"), EQUAL)
-def test_these_are_equal(a: EJSONValue, b: EJSONValue) -> None:
+def test_equal_values_are_equal(a: EJSONValue, b: EJSONValue) -> None:
     assert equals(a, b)
     assert equals(b, a)
 
 
 @pytest.mark.parametrize(("a", "b"), UNEQUAL)
-def test_these_are_not_equal(a: EJSONValue, b: EJSONValue) -> None:
+def test_different_values_are_not_equal(a: EJSONValue, b: EJSONValue) -> None:
     assert not equals(a, b)
     assert not equals(b, a)
 
