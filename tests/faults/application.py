@@ -1,4 +1,4 @@
-"""The application for tests with faults: the methods and publications of tests/meteor/app.js that are used, on our server.
+"""The application for tests with faults, on the embedded server: the methods and publications of tests/meteor/app.js that these tests use.
 
 Documents and users survive a restart of the server, as with a database.
 """

@@ -1,4 +1,4 @@
-"""Servers that the trials of one file share, each behind a fault proxy."""
+"""Servers that the trials of one file share, each with a fault proxy before it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.faults.worlds import MeteorWorld, OurWorld
 
 @pytest.fixture(autouse=True)
 def _no_thread_left(home: object) -> Iterator[None]:
-    """Check that no thread is left but those of the shared servers."""
+    """Check that only the threads of the shared servers remain."""
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:
@@ -41,20 +41,20 @@ def _bench(name: str, size: int, request: pytest.FixtureRequest) -> Iterator[Ben
 
 @pytest.fixture(scope="module", params=["resuming", "forgetful", "meteor"])
 def large(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """Servers with 100 documents in each subscription: ours with and without resumption, and Meteor."""
+    """Servers with 100 documents in each subscription: the embedded server with and without resumption, and Meteor."""
     with _bench(request.param, 100, request) as bench:
         yield bench
 
 
 @pytest.fixture(scope="module", params=["resuming", "forgetful", "meteor"])
 def small(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """Servers with three documents in each subscription: ours with and without resumption, and Meteor."""
+    """Servers with three documents in each subscription: the embedded server with and without resumption, and Meteor."""
     with _bench(request.param, 3, request) as bench:
         yield bench
 
 
 @pytest.fixture(scope="module")
 def ours(request: pytest.FixtureRequest) -> Iterator[Callable[[bool], Bench]]:
-    """Our server with three documents in each subscription: `ours(True)` resumes sessions, `ours(False)` does not."""
+    """The embedded server with three documents in each subscription: `ours(True)` resumes sessions, `ours(False)` does not."""
     with _bench("resuming", 3, request) as resuming, _bench("forgetful", 3, request) as forgetful:
         yield lambda resumes: resuming if resumes else forgetful

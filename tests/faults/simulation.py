@@ -154,7 +154,7 @@ class SimulatedServer:
                 session.protocol.send(Updated((call.id,)))
         self._flush()
 
-    # In detail
+    # The handling of single messages
 
     def _deal(self, session: _Session) -> None:
         for event in session.protocol.events_received():

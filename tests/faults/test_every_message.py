@@ -52,7 +52,7 @@ def broken_at(bench: Bench, plans: Iterable[Fault], *, again: bool = False, fram
             trial.settle(forget=False)
             trial.check()
             unbroken = unbroken + 1 if len(bench.proxy.fired) == fired + len(first) else 0
-            # Neither with nor without a login did the fault happen.
+            # The fault did not happen, neither with nor without a login.
             if unbroken == 2:
                 return number - 1
     raise AssertionError("the session has more messages than expected")
@@ -79,7 +79,7 @@ def test_a_connection_can_break_after_any_message(small: Bench, direction: Direc
 
 @pytest.mark.parametrize("direction", [UP, DOWN], ids=["up", "down"])
 def test_a_connection_with_sockjs_can_break_after_any_message(small: Bench, direction: Direction) -> None:
-    """U9-U11: the server must survive it, too."""
+    """U9-U11: the server must survive this, too."""
     assert broken_at(small, after_messages(direction), framed=True) > 5
 
 
@@ -88,5 +88,5 @@ def test_a_connection_with_sockjs_can_break_after_any_message(small: Bench, dire
 def test_a_connection_can_break_after_any_byte(
     ours: Callable[[bool], Bench], direction: Direction, resumes: bool
 ) -> None:
-    """C8, C22: in the handshake, or inside a frame header, a message or a character."""
+    """C8, C22: the connection breaks in the handshake, or inside a frame header, a message or a character."""
     assert broken_at(ours(resumes), after_bytes(direction, step=67)) > 20

@@ -1,4 +1,4 @@
-"""Handling what a peer sends takes time in proportion to its length: growing inputs, and a limit on how the time grows."""
+"""The time to handle input of a peer is proportional to its length. The tests make inputs longer and limit the growth."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ddpshell.protocol.messages import Raw
 from ddpshell.protocol.server_session import ServerSession
 from ddpshell.text import escaping, formatting, prose
 
-#: Seconds of CPU time; what takes less is not worth measuring.
+#: Seconds of CPU time. Shorter times are not measured.
 _LONG = 0.1
 
-#: Returns a text with about that many characters.
+#: Returns a text with about this number of characters.
 Text: TypeAlias = Callable[[int], str]
 
-# Nested more deeply than any of our parsers accepts.
+# Nested more deeply than any parser of this package accepts.
 _DEEP = "[" * 5000
 
 
@@ -239,8 +239,8 @@ def _receive_all(texts: Sequence[str], *, held_back: bool) -> None:
 
 @pytest.mark.parametrize("held_back", [False, True], ids=["at once", "held back"])
 @pytest.mark.parametrize("kind", _MESSAGES)
-def test_each_message_costs_the_same(kind: str, held_back: bool) -> None:
-    """C21, C42, C46: no matter how many messages precede it."""
+def test_the_cost_of_a_message_is_constant(kind: str, held_back: bool) -> None:
+    """C21, C42, C46: the cost does not depend on the number of earlier messages."""
     _assert_linear(_messages(kind), lambda texts: _receive_all(texts, held_back=held_back), 300)
 
 
@@ -249,7 +249,7 @@ def test_each_message_costs_the_same(kind: str, held_back: bool) -> None:
 @pytest.mark.parametrize(
     "kind", [("[", "]"), ('{"a":', "}"), ('{"$escape":{"$date":', "}}"), ('{"$type":"t","$value":', "}")]
 )
-def test_no_depth_ends_a_session(depth: int, inner: str, kind: tuple[str, str]) -> None:
+def test_no_depth_of_nesting_ends_a_session(depth: int, inner: str, kind: tuple[str, str]) -> None:
     """C73, E31: if a function rejects deep nesting, the next message is still handled."""
     opening, closing = kind
     value = opening * depth + inner + closing * depth
@@ -291,14 +291,14 @@ def test_no_depth_ends_a_session(depth: int, inner: str, kind: tuple[str, str]) 
     ],
 )
 def test_anything_may_follow_deep_nesting(tail: str) -> None:
-    """C70, C73: it is searched for the id of the request, and need not be JSON."""
+    """C70, C73: the text after the nesting is searched for the id of the request, and need not be JSON."""
     session = _client()
     session.receive_text(f'{{"result":{_DEEP}{"]" * 5000},{tail}', 0.0)
     session.receive_text(f'{{"result":{_DEEP}{tail}', 0.0)
 
 
 def test_a_move_before_an_invalid_id_is_ignored() -> None:
-    """C73, I10: also while data is held back."""
+    """C73, I10: this holds also while data is held back."""
     for held_back in (False, True):
         session = _client()
         if held_back:

@@ -1,4 +1,4 @@
-"""Every fault, under every load, on every server: nothing is lost, reported twice, or left behind."""
+"""Every fault, under every load, on every server: nothing is lost, reported twice, or left open."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def fifty_calls(trial: Trial) -> None:
 
 @pytest.mark.parametrize("load", LOADS.values(), ids=LOADS.keys())
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_nothing_is_lost(large: Bench, case: Case, load: Load) -> None:
+def test_no_fault_loses_a_request(large: Bench, case: Case, load: Load) -> None:
     """R2-R4, C13, C22, C23, C38, C55, C58, C62, A51, A55."""
     with large.trial(login=load.login) as trial:
         trial.begin()

@@ -47,7 +47,7 @@ def test_a_half_open_connection_is_noticed_in_the_time_of_the_heartbeat(small: B
 
 @pytest.mark.parametrize("failures", [0, 1, 2, 5, 8])
 def test_reconnecting_takes_the_time_of_the_back_off(small: Bench, failures: int) -> None:
-    """R1-R4: exactly, on a clock on which nothing else takes time."""
+    """R1-R4: the times are exact, because on this clock only the waits take time."""
     least = [0.01, 0.01, 3.63, 7.986, 17.5692, 38.65224, 85.034928, 187.0768416, 225.0]
     most = [0.01, 0.01, 6.05, 13.31, 29.282, 64.4204, 141.72488, 311.794736, 375.0]
     with small.trial(chance=failures) as trial:
@@ -82,7 +82,7 @@ def test_a_session_is_resumed_if_the_server_can(ours: Callable[[bool], Bench], r
 
 @pytest.mark.parametrize("login", [False, True], ids=["not logged in", "logged in"])
 def test_a_session_that_the_server_ends_is_followed_by_another(small: Bench, login: bool) -> None:
-    """U22, R26, S76: also with the close code 1000."""
+    """U22, R26, S76: this holds also with the close code 1000."""
     with small.trial(login=login) as trial:
         trial.begin()
         trial.subscribe_to_all()
@@ -123,8 +123,8 @@ def test_a_client_reconnects_to_a_restarted_meteor_server(
             trial.begin()
             trial.subscribe_to_all()
             load(trial)
-            # What the client heard of must be among the documents that come back, so it hears nothing after this.
-            # It may not connect again before they are back.
+            # Every document that the client knows must come back, so no change may reach the client after this.
+            # The client must not reconnect before the documents are back.
             proxy.refusing = True
             proxy.cut()
             world.restart(lambda: load(trial, changes=False))

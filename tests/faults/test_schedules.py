@@ -28,7 +28,7 @@ from tests.fault_proxy import (
 from tests.faults.trial import Bench, Trial
 from tests.faults.worlds import SELECTORS
 
-#: One step of a schedule; its text is printed with a failing example.
+#: One step of a schedule. The text of the step is printed with a failing example.
 Step: TypeAlias = tuple[str, Callable[[Trial], object]]
 
 # For each of three servers: 201 examples in all, or 5,001.
@@ -162,7 +162,7 @@ def steps() -> st.SearchStrategy[Step]:
     chance=st.integers(0, 1000),
     closed=st.booleans(),
 )
-def test_nothing_is_lost_in_any_schedule(
+def test_no_schedule_loses_a_request(
     small: Bench, login: bool, schedule: list[Step], chance: int, closed: bool
 ) -> None:
     """C13, C19, C22, C23, C26, C38, C55, C62, R2, R3, R22, R29, A51, A55. After a close, no request waits any longer."""

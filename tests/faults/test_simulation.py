@@ -1,4 +1,4 @@
-"""The promises of a client session in random histories of lost connections, one message at a time."""
+"""A client session keeps its promises in random histories of lost connections, one message at a time."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Histories(RuleBasedStateMachine):
         self.anchor = self.session.subscribe("anchor", [])
         self.subs[self.anchor] = "anchor"
 
-    # ------------------------------------------------------------------------------------------------ what is wanted
+    # -------------------------------------------------------------------------------------------- actions of the user
 
     @rule(
         method=st.sampled_from(["read", "write", "late", "fail", "slow", "slow"]),
@@ -112,7 +112,7 @@ class Histories(RuleBasedStateMachine):
         self._collect()
         assert sub_id in self.stopped
 
-    # --------------------------------------------------------------------------------------------- what the server does
+    # ------------------------------------------------------------------------------------------- actions of the server
 
     @rule(number=st.integers(0, 2), part=st.sampled_from(["anchor", "a", "b"]))
     def put(self, number: int, part: str) -> None:
@@ -144,7 +144,7 @@ class Histories(RuleBasedStateMachine):
     def end_grace(self) -> None:
         self.server.end_grace()
 
-    # -------------------------------------------------------------------------------------------- what the network does
+    # ------------------------------------------------------------------------------------------- events of the network
 
     @precondition(lambda self: self.socket is None)
     @rule()
@@ -207,7 +207,7 @@ class Histories(RuleBasedStateMachine):
         if down:
             self.deliver_down(down)
 
-    # -------------------------------------------------------------------------------------------------- what is promised
+    # ---------------------------------------------------------------------------------------------------------- checks
 
     def _collect(self) -> None:
         """Check the events and the messages of the session."""

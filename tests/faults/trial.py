@@ -1,4 +1,4 @@
-"""One client behind a fault proxy, its events, and what must be true at the end."""
+"""One client with a fault proxy before its server, the events, and the conditions at the end."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _numbers = count()
 class SkippingClock(FakeClock):
     """A clock that stands still while the client waits for a socket, and skips every wait for time alone.
 
-    So back-off takes no time, and its delays are exact; the test decides when heartbeats and deadlines are due.
+    Back-off therefore takes no time, and its delays are exact. The test decides when heartbeats and deadlines are due.
     """
 
     def select(self, selector: selectors.BaseSelector, deadline: float | None) -> list[selectors.SelectorKey]:
-        """Wait for sockets; without any, advance to `deadline` at once."""
+        """Wait for sockets. If there is no socket, advance to `deadline` at once."""
         # Without a socket, one file is registered: the one that wakes the client.
         if deadline is not None and len(selector.get_map()) == 1:
             keys = [key for key, _ in selector.select(0)]
@@ -57,7 +57,7 @@ class Call:
 
 
 class Trial:
-    """One client on one server, and all that it reported.
+    """One client of one server, and all events of the client.
 
     Args:
         world: The server.
@@ -178,7 +178,7 @@ class Trial:
             self.proxy.refusing = False
 
     def restart(self) -> None:
-        """Restart the server, whatever it is doing."""
+        """Restart the server, even if it is handling requests."""
         if isinstance(self.world, OurWorld):
             self.world.restart(lambda: None)
         else:
@@ -314,7 +314,7 @@ class Trial:
             if not dead():
                 continue
             deadline = self.clock.wait_until_waiting()
-            # Now the proxy knows everything that the client did before it began to wait.
+            # Now the proxy has received everything that the client sent before it began to wait.
             self.proxy.catch_up()
             if dead():
                 assert deadline is not None, f"the client waits forever on a dead connection, for {what}"
@@ -328,7 +328,7 @@ class Trial:
             self.wait_for(future.done, "the end of a login or logout")
 
     def bring_about(self, faults: int) -> None:
-        """Make calls until that many faults have happened, or a stalled connection waits to be released."""
+        """Make calls until this number of faults has happened, or a stalled connection waits to be released."""
 
         def happened() -> bool:
             return len(self.proxy.fired) >= faults or self.proxy.stalling
@@ -425,7 +425,7 @@ class Trial:
                 assert call.retry or len(runs) == 1, f"{call} ran twice (C23)"
 
     def close(self) -> None:
-        """Close the client, and check that nothing is left behind."""
+        """Close the client, and check that no thread, file or connection remains."""
         self.proxy.forget()
         self.proxy.release()
         # On a dead connection the client would wait for the end of the close, on a clock that stands still.
@@ -469,7 +469,7 @@ class Bench:
 
     @contextmanager
     def trial(self, *, login: bool = False, chance: int = 0, framed: bool = False) -> Iterator[Trial]:
-        """Make a client, close it at the end, and check that it leaves nothing behind."""
+        """Make a client, close it at the end, and check that no thread, file or connection remains."""
         trial = Trial(self.world, self.proxy, login=login, chance=chance, framed=framed)
         try:
             yield trial

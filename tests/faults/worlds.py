@@ -1,4 +1,4 @@
-"""The servers for tests with faults: ours, with and without resumption, and a real Meteor server."""
+"""The servers for tests with faults: the embedded server, with and without resumption, and a real Meteor server."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class World(Protocol):
 
 
 class OurWorld:
-    """Our server.
+    """The embedded server.
 
     Args:
         size: The number of documents in each group.
