@@ -138,7 +138,7 @@ def test_mongodbs_dates_arrive_as_dates(client: Client, form: str, value: EJSONV
 
 
 def test_an_invalid_date_arrives_as_1970(client: Client) -> None:
-    """E4, E19: why `{"$date": null}` is refused in what a user types."""
+    """E4, E19: therefore `{"$date": null}` is refused if a user types it."""
     assert client.call("identity", ejson.Date(None)).result(PATIENCE) == ejson.date_from_ms(0)
 
 
@@ -290,7 +290,7 @@ def test_a_pending_call_is_answered_after_the_connection_is_restored(
 def test_a_restarted_server_answers_the_pending_call(
     own_meteor_server: Callable[..., MeteorServer],
 ) -> None:
-    """C22, R31: the client's main purpose."""
+    """C22, R31: this is the main purpose of the client."""
     server = own_meteor_server()
     seen: list[events.Event] = []
     established = threading.Semaphore(0)

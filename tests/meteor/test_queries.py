@@ -74,16 +74,16 @@ def test_a_real_server_modifies_a_document_in_the_same_way(
 
 @pytest.mark.parametrize(
     ("document", "modifier", "expected"),
-    [pytest.param(*case[:3], id=f"it {case[3]}: {case[:2]}") for case in LIKE_MONGODB],
+    [pytest.param(*case[:3], id=f"minimongo {case[3]}: {case[:2]}") for case in LIKE_MONGODB],
 )
 def test_minimongo_still_does_less_than_mongodb(
     document: dict[str, Any], modifier: dict[str, Any], expected: dict[str, Any], meteor: ddpshell.Client
 ) -> None:
     try:
-        there = modified(meteor, document, modifier)
+        found = modified(meteor, document, modifier)
     except MethodError:
         return
-    assert not ejson.equals(there, {"_id": "x", **expected})
+    assert not ejson.equals(found, {"_id": "x", **expected})
 
 
 @pytest.mark.parametrize(("document", "modifier"), [pytest.param(*case, id=str(case)) for case in REFUSED])
@@ -100,7 +100,7 @@ def test_a_real_server_rejects_the_same_modifiers(
 def test_minimongo_still_accepts_modifiers_that_mongodb_rejects(
     document: dict[str, Any], modifier: Any, meteor: ddpshell.Client
 ) -> None:
-    """Except the last one, which would fill the server's memory."""
+    """The last modifier is left out, because it would fill the server's memory."""
     assert modified(meteor, document, modifier)["_id"] == "x"
 
 
@@ -136,7 +136,7 @@ CHANGES = st.one_of(
 def test_a_real_server_modifies_any_document_in_the_same_way(
     document: dict[str, Any], modifier: dict[str, Any], meteor: ddpshell.Client
 ) -> None:
-    """It also rejects the same modifiers, except two changes of one field, which MongoDB rejects as well."""
+    """The server also rejects the same modifiers, except two changes of one field, which MongoDB rejects as well."""
     try:
         here = modify({"_id": "x", **document}, modifier)
     except QueryError as error:
@@ -306,7 +306,9 @@ DIFFERENT: list[tuple[Any, dict[str, Any], bool, str]] = [
 @pytest.mark.parametrize(
     ("selector", "document", "found"), [pytest.param(*case[:3], id=f"{case[0]}: {case[3]}") for case in DIFFERENT]
 )
-def test_minimongo_still_differs(selector: Any, document: dict[str, Any], found: bool, meteor: ddpshell.Client) -> None:
+def test_minimongo_still_differs_from_these_selectors(
+    selector: Any, document: dict[str, Any], found: bool, meteor: ddpshell.Client
+) -> None:
     [stored] = store(meteor, [document])
     assert compile_selector(selector)(stored) is found
     try:

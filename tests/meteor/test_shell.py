@@ -189,8 +189,8 @@ def test_a_call_that_cuts_the_connection_each_time_it_is_sent_can_be_stopped(win
 # ------------------------------------------------------------------------------------------------------------- timing
 
 
-def test_a_call_behind_a_slow_method_shows_its_queue_and_the_same_with_unblock_shows_none(window: Window) -> None:
-    """The probe of `set timing full` is answered in order, and at once if the method before it lets others pass."""
+def test_a_call_waits_for_a_slow_method_unless_that_unblocks(window: Window) -> None:
+    """The probe of `set timing full` is answered in order, so at once if the earlier method unblocks."""
     window.press("set timing full\r")
     window.wait_for("timing is full")
     window.press("call slow 400\rcall upper 'blocked'\r")
@@ -202,7 +202,7 @@ def test_a_call_behind_a_slow_method_shows_its_queue_and_the_same_with_unblock_s
     window.press("call slowUnblocked 2000\rcall upper 'passed'\r")
     window.wait_for('[4] "PASSED"')
     window.wait_for(lambda: window.plain.count("inferred") == 3)
-    # It did not wait for [3], which is still running. A slow machine may need some milliseconds to begin with it.
+    # The call did not wait for [3], which is still running. A slow machine may need some milliseconds to start the call.
     assert "[3] 2000" not in window.plain
     assert re.findall(r"queue [\d.]+ (m?s)", window.plain) == ["ms", "ms", "ms"]
     window.wait_for("[3] 2000")

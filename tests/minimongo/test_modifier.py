@@ -188,7 +188,7 @@ def test_a_modifier_updates_a_document(
 
 @pytest.mark.parametrize(
     ("document", "modifier", "expected"),
-    [pytest.param(*case[:3], id=f"{case[:2]} - it {case[3]}") for case in LIKE_MONGODB],
+    [pytest.param(*case[:3], id=f"{case[:2]}: minimongo {case[3]}") for case in LIKE_MONGODB],
 )
 def test_a_modifier_updates_a_document_as_in_mongodb(
     document: dict[str, Any], modifier: dict[str, Any], expected: dict[str, Any]
