@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias, cast
 
 from .. import ejson
+from ..ejson.plain_text import without_dates_and_ids
 from ..exceptions import EJSONError
 from .codec import DocumentID, decode_document_id, encode_document_id
 from .events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from .messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Ready, Removed, Updated
-from .snapshot import Document, Fields, Snapshot, Stored, decode_fields, without_dates_and_ids
+from .snapshot import Document, Fields, Snapshot, Stored, decode_fields
 
 __all__ = ["Buffered", "Copies", "Document", "Documents", "Fields", "Order", "Quiescence"]
 
