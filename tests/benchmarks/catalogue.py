@@ -1,4 +1,4 @@
-"""The benchmarks, and the goals that the project has set itself."""
+"""The benchmarks, with the goals of the project."""
 
 from __future__ import annotations
 
@@ -127,10 +127,10 @@ def _distant(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
 
 
 def _servers(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
-    """One client, npm's, that calls our server and Meteor's own.
+    """The same client, npm's ddp, calls the embedded server and Meteor.
 
-    The client is what limits the rate with our server: it gets no more answers from the feeder, which does not work for
-    them. The processor time shows what the server itself needs.
+    With the embedded server, the client limits the rate: it gets no more answers from the feeder, which does no work for
+    them. The processor time shows the cost of the server itself.
     """
     programs.install()
     meteor.install()
@@ -172,7 +172,7 @@ def _fan_out(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
 
 
 def _load(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
-    """Each of the clients makes its next call when the one before is answered."""
+    """Each client makes its next call when the earlier one is answered."""
     programs.install()
     url = stack.enter_context(programs.embedded()).url
     ours = [
@@ -206,7 +206,7 @@ def _load(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
 
 
 def _start(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
-    # Nothing listens there: a port that is bound, and no more.
+    # The port is bound, but no server listens on it.
     nowhere = stack.enter_context(socket.socket())
     nowhere.bind(("127.0.0.1", 0))
     url = f"localhost:{nowhere.getsockname()[1]}"
@@ -239,10 +239,10 @@ def _tap(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     return {"ddpshell": measured}
 
 
-# Round trips a second through the proxy, each with three messages: two thousand messages a second.
+# Round trips per second through the proxy. Each has three messages, so these are two thousand messages per second.
 _TAP_RATE = 670
 
-# How many calls are under way at the same time.
+# The number of calls in flight at the same time.
 _JOBS = 100
 
 # The number of clients in one process.
@@ -432,7 +432,7 @@ def _race(race: Race, rounds: int | None, *, tiny: bool, progress: Progress) -> 
     return races.run(race, rounds=1 if tiny else rounds or race.rounds, tiny=tiny, progress=progress)
 
 
-#: Everything that can be measured, by name.
+#: All benchmarks by name.
 BENCHMARKS: Mapping[str, Benchmark] = {
     **{name: functools.partial(_race, race) for name, race in RACES.items()},
     "growth": growth.run,

@@ -1,7 +1,7 @@
 """A proxy that makes a server distant: `python -m tests.benchmarks.distant PORT` delays each direction by 50 ms.
 
-It prints `LISTENING port`, and ends when its standard input does. Connecting to it takes no time, so TCP's own round trip is
-not delayed.
+It prints `LISTENING port`, and ends when its standard input ends. Connections to the proxy are local, so the round trip of TCP is
+not included.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 __all__ = ["DELAY"]
 
-#: Seconds, in each direction.
+#: Seconds in each direction.
 DELAY = 0.05
 
 

@@ -1,6 +1,6 @@
-"""Our server, embedded in a program: `python -m tests.benchmarks.embedded` prints `LISTENING port`.
+"""The server of this package in a program: `python -m tests.benchmarks.embedded` prints `LISTENING port`.
 
-It ends when its standard input does. `ddp serve` is the same, and a line on standard error for each call.
+The program ends when its standard input ends. `ddp serve` does the same, and also logs each call.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""A DDP server that is never what a client waits for: frames prepared beforehand, sent as fast as the socket takes them.
+"""A DDP server that never limits the speed of a client: it sends prepared frames as fast as the socket accepts them.
 
-`python -m tests.benchmarks.feeder [PUBLICATION=COUNT]...` prints `LISTENING port`, and ends when its standard input does.
+`python -m tests.benchmarks.feeder [PUBLICATION=COUNT]...` prints `LISTENING port`, and ends when its standard input ends.
 
-Methods: `upper(text)`; `hold()` is answered when `release()` is called, so that any number of calls can be under way;
-`kick()` ends the connection; any other echoes its arguments. Publications: `items(n)`, n documents with a date in each;
-`plain(n)`, n documents of JSON and nothing more; `changes(n)`, n changes of one document, all at once; `ticks(rate, count)`, that many changes of one document, spread evenly
-over time.
+Methods: `upper(text)`; `hold()` is answered when `release()` is called, so that any number of calls can be in flight;
+`kick()` ends the connection; any other method returns its arguments. Publications: `items(n)`, n documents with a date in each;
+`plain(n)`, n documents of plain JSON; `changes(n)`, n changes of one document, all at once; `ticks(rate, count)`, `count` changes
+of one document, `rate` per second.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def frame(text: bytes) -> bytes:
 
 
 def texts(buffer: bytearray) -> Iterator[bytes]:
-    """Take the whole frames off the front of what a client sent; nothing after a close frame."""
+    """Remove the whole frames from the beginning of a client's bytes, and yield their texts. Stop at a close frame."""
     position = 0
     while len(buffer) - position >= 6:
         size, start = buffer[position + 1] & 127, position + 2
@@ -65,7 +65,7 @@ def texts(buffer: bytearray) -> Iterator[bytes]:
         if opcode == 8:
             raise ConnectionAbortedError
         if opcode != 1:
-            # A ping or a pong, which have no text.
+            # Pings and pongs have no text.
             continue
         yield (int.from_bytes(data) ^ int.from_bytes(key[:size])).to_bytes(size)
     del buffer[:position]
@@ -80,7 +80,7 @@ DOCUMENTS = {
 
 @functools.cache
 def documents(publication: str, count: int) -> bytes:
-    """The frames of all its documents."""
+    """The frames of all documents of a publication."""
     fields = DOCUMENTS[publication]
     return b"".join(
         frame(b'{"msg":"added","collection":"items","id":"id%d","fields":%b}' % (number, fields % (number, number)))
@@ -89,7 +89,7 @@ def documents(publication: str, count: int) -> bytes:
 
 
 def changes(count: int) -> Iterator[bytes]:
-    """The frames of a document and so many changes of it, in pieces, so that the feeder does not hold all of them."""
+    """Yield the frames of a document and its changes in pieces, so that the feeder does not hold all of them."""
     yield frame(b'{"msg":"added","collection":"items","id":"a","fields":{"n":0,"s":"item"}}')
     for start in range(0, count, 1000):
         yield b"".join(
@@ -99,7 +99,7 @@ def changes(count: int) -> Iterator[bytes]:
 
 
 def _result(number: bytes, result: bytes) -> bytes:
-    """What ends a call."""
+    """The frames that answer a call."""
     return frame(b'{"msg":"updated","methods":["%b"]}' % number) + frame(
         b'{"msg":"result","id":"%b","result":%b}' % (number, result)
     )
@@ -189,7 +189,7 @@ class _Connection:
                 self._send(frames)
             self._send(ready)
         except OSError:
-            return  # the client has gone
+            return  # the client has disconnected
 
     def _tick(self, rate: float, count: int, ready: bytes) -> None:
         try:
@@ -199,13 +199,13 @@ class _Connection:
                 time.sleep(max(0, start + number / rate - time.monotonic()))
                 self._send(frame(b'{"msg":"changed","collection":"ticks","id":"t","fields":{"n":%d}}' % number))
         except OSError:
-            return  # the client has gone
+            return  # the client has disconnected
 
 
 def main() -> None:
     for argument in sys.argv[1:]:
         publication, _, count = argument.partition("=")
-        documents(publication, int(count))  # before anyone waits for them
+        documents(publication, int(count))  # before a client waits for them
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
         print("LISTENING", listening.getsockname()[1], flush=True)
 
@@ -217,7 +217,7 @@ def main() -> None:
         threading.Thread(target=serve, daemon=True).start()
         sys.stdin.read()
         sys.stdout.flush()
-        os._exit(0)  # threads are in accept and recv
+        os._exit(0)  # other threads are blocked in accept and recv
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every benchmark gives: text for people, rows for a README, figures for a file, and which goals are met."""
+"""The result of a benchmark: text for people, rows for a README, figures for a file, and the goals that are met."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Protocol
 
 __all__ = ["Benchmark", "Finding", "Progress", "Table", "Verdict", "markdown", "rounded", "slope"]
 
-#: Told what is going on, a line at a time.
+#: Called with a line about each step of a benchmark.
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A goal in words, what was found, and whether that is good enough."""
+    """A goal in words, the measured value, and whether the value meets the goal."""
 
     goal: str
     value: float
@@ -28,13 +28,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text; the first column is aligned to the left, the others to the right."""
+    """Cells as text. The first column is aligned to the left, the others to the right."""
 
     heading: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
 
     def lines(self) -> list[str]:
-        """For a terminal."""
+        """The lines of the table for a terminal."""
         every = [self.heading, *self.rows]
         widths = [max(len(row[column]) for row in every) for column in range(len(self.heading))]
         return [
@@ -48,33 +48,33 @@ class Table:
 
 
 class Finding(Protocol):
-    """What one benchmark found."""
+    """The result of one benchmark."""
 
     def verdicts(self) -> list[Verdict]: ...
 
     def text(self) -> str: ...
 
     def table(self) -> Table:
-        """The same, short, for a README. Tables with equal headings become one."""
+        """A short table for a README. Tables with equal headings are joined."""
         ...
 
     def as_json(self) -> dict[str, object]: ...
 
 
 class Benchmark(Protocol):
-    """Measures, and says what it found.
+    """Measures something, and returns the result.
 
     Args:
-        rounds: How often everything is measured; None for as often as makes a figure that can be trusted.
-        tiny: Do as little as shows that it works.
-        progress: Told what is going on.
+        rounds: The number of measurements; None for a number that makes a reliable figure.
+        tiny: Do only enough to show that the benchmark works.
+        progress: Called with a line about each step.
     """
 
     def __call__(self, rounds: int | None, *, tiny: bool, progress: Progress) -> Finding: ...
 
 
 def markdown(findings: Iterable[Finding]) -> str:
-    """All tables, one below the other."""
+    """All tables in Markdown. Tables with equal headings are joined."""
     tables: list[Table] = []
     for finding in findings:
         table = finding.table()
@@ -86,12 +86,12 @@ def markdown(findings: Iterable[Finding]) -> str:
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """The exponent k for which y ~ x**k comes nearest to the points: 1 where y grows as x does, 0 where it stays."""
+    """The exponent k for which y ~ x**k fits the points best: 1 if y is proportional to x, 0 if y is constant."""
     logarithms = [(math.log(x), math.log(y)) for x, y in points]
     return statistics.linear_regression(*zip(*logarithms, strict=True)).slope
 
 
 def rounded(value: float) -> str:
-    """A number of three figures, with commas."""
+    """A number rounded to three figures, with commas."""
     value = float(f"{value:.3g}")
     return f"{value:,.0f}" if value >= 100 else f"{value:g}"

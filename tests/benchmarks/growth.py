@@ -1,4 +1,4 @@
-"""How the time grows as there is more to do: shown by a table, and by the exponent that fits it."""
+"""The growth of the time with the amount of work, as a table and as the exponent that fits best."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _THOUSANDS = (1_000, 10_000, 100_000, 1_000_000)
 
 @dataclass(frozen=True)
 class Curve:
-    """One thing there can be more of.
+    """A kind of work that can grow.
 
     Args:
-        task: What `clients/growing.py` calls it.
+        task: The name of the task in `clients/growing.py`.
         title: A line for people.
-        sizes: How many there are, from point to point.
-        at_most: The exponent that is still good: a little over 1 where the work grows, a little over 0 where not.
-        steady: From which size on the exponent is taken. With fewer, what is done once weighs more than they do.
-        work: How much is done at every size; None where the size says so.
-        documents: Whether the size is a number of documents, whose memory can be told.
+        sizes: The measured sizes.
+        at_most: The largest good exponent: a little over 1 if the work grows, a little over 0 if the work is constant.
+        steady: The first size for the exponent. At smaller sizes, the constant part of the cost is too large.
+        work: The amount of work at every size; None if the size is the amount.
+        documents: Whether the size is a number of documents, so that the memory for each can be computed.
     """
 
     task: str
@@ -53,13 +53,13 @@ CURVES = (
     ),
 )
 
-#: How much of each there is when nothing is to be measured.
+#: The sizes in a run that only shows that the benchmark works.
 _TINY = (10, 100)
 
 
 @dataclass(frozen=True)
 class Point:
-    """Seconds, and bytes of memory that were taken."""
+    """The seconds and the bytes of memory at one size."""
 
     size: int
     time: float
@@ -117,7 +117,7 @@ class Growth:
 
 
 def run(rounds: int | None, *, tiny: bool, progress: Progress = lambda _: None) -> Growth:
-    """Measure every curve at every size, each in a process of its own."""
+    """Measure every curve at every size, each time in a new process."""
     rounds = 1 if tiny else rounds or 3
     points: dict[Curve, list[Point]] = {}
     largest = max(_TINY if tiny else _THOUSANDS)
@@ -134,7 +134,7 @@ def run(rounds: int | None, *, tiny: bool, progress: Progress = lambda _: None) 
 
 
 def _each(curve: Curve, point: Point) -> float:
-    """Microseconds."""
+    """Microseconds for each item."""
     return point.time * 1e6 / (curve.work or point.size)
 
 

@@ -1,4 +1,4 @@
-"""Whether memory grows with what has been done and is over."""
+"""Whether memory grows with work that is finished."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from tests.benchmarks.programs import CLIENTS, PYTHON
 
 __all__ = ["TASKS", "Leaks", "run"]
 
-#: How often, by what `clients/lasting.py` calls it.
+#: The number of repetitions of each task of `clients/lasting.py`.
 TASKS = {"calls": 1_000_000, "reconnects": 1_000}
 _TINY = {"calls": 1000, "reconnects": 10}
 
-#: Of the memory that it held after a tenth of the work, a process may hold so much at the end. The allocator keeps
-#: some here and there; a leak of 64 bytes for each of a million calls would be three times what a client holds.
+#: The largest good ratio of the memory at the end to the memory after a tenth of the work. The allocator keeps some free
+#: memory; a leak of 64 bytes for each of a million calls would be three times the memory of a client.
 _AT_MOST = 1.05
-#: And it may have so many more objects: those of a document or a call would be thousands.
+#: The largest good number of additional objects. If each call kept an object, there would be thousands.
 _OBJECTS = 50
 
 
-#: Those that a README shows.
+#: The tenths of the work that a README shows.
 _TENTHS = (0, 1, 2, 4, 6, 8, 10)
 
 
 @dataclass(frozen=True)
 class Leaks:
-    """For each task, what was found before it and after each tenth of it: `done`, `memory` (bytes), `objects`..."""
+    """For each task, the figures before it and after each tenth of it: `done`, `memory` (bytes), `objects`, `threads` and `files`."""
 
     found: Mapping[str, Sequence[Mapping[str, float]]]
 
@@ -77,7 +77,7 @@ class Leaks:
 
 
 def run(rounds: int | None, *, tiny: bool, progress: Progress = lambda _: None) -> Leaks:
-    """Do each task once: a leak that is one shows the first time. `rounds` does not matter."""
+    """Do each task once, because one run shows every leak. `rounds` has no effect."""
     found = {}
     with programs.feeder(items=10) as url:
         for task, count in (_TINY if tiny else TASKS).items():

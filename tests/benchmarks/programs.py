@@ -1,4 +1,4 @@
-"""Running programs that are measured, and the servers they talk to."""
+"""Run measured programs, and the servers for them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CLIENTS = _FOLDER / "clients"
 PYTHON = sys.executable
 NODE = "node"
 
-#: The command as pip installed it beside this Python, or else the same from the checkout.
+#: The command next to this Python if pip installed it, otherwise the command of the checkout.
 DDP = [found] if (found := shutil.which("ddp", path=str(Path(sys.executable).parent))) else [PYTHON, "-m", "ddpshell"]
 
 
@@ -54,13 +54,13 @@ def install() -> None:
     """Install the clients from npm.
 
     Raises:
-        NpmError: They could not be.
+        NpmError: The clients cannot be installed.
     """
     npm.install(_FOLDER)
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """What a user's environment is like: Python may keep what it compiled, nothing is set for us, and home is empty."""
+    """The environment of a typical user: Python can cache bytecode, no variable of ddp is set, and the home folder is empty."""
     kept = {
         name: value
         for name, value in ENVIRONMENT.items()
@@ -75,7 +75,7 @@ def _home() -> tempfile.TemporaryDirectory[str]:
 
 
 class Listening(NamedTuple):
-    """A server in a process of its own."""
+    """A server in another process."""
 
     url: str
     pid: int
@@ -83,26 +83,26 @@ class Listening(NamedTuple):
 
 @contextlib.contextmanager
 def feeder(**counts: int) -> Iterator[str]:
-    """The URL of a feeder of its own that has so many documents ready for each publication."""
+    """Start a feeder with prepared documents for each publication, and yield its URL."""
     with _listening("feeder", *(f"{publication}={count}" for publication, count in counts.items())) as server:
         yield server.url
 
 
 def embedded() -> contextlib.AbstractContextManager[Listening]:
-    """Our server."""
+    """Start the server of this package."""
     return _listening("embedded")
 
 
 @contextlib.contextmanager
 def distant(url: str) -> Iterator[str]:
-    """The URL of a proxy that delays what a server sends and receives."""
+    """Start a proxy that delays the bytes of a server, and yield its URL."""
     with _listening("distant", str(urlsplit(url).port)) as proxy:
         yield proxy.url
 
 
 @contextlib.contextmanager
 def tapped(url: str) -> Iterator[str]:
-    """The URL of `ddp tap` in front of a server."""
+    """Start `ddp tap` for a server, and yield its URL."""
     command = [*DDP, "tap", "--listen", "0", "--to", url]
     with subprocess.Popen(
         command,
@@ -133,7 +133,7 @@ def _listening(module: str, *arguments: str) -> Iterator[Listening]:
 
 
 def timed(command: list[str], expected: str | Callable[[str], bool]) -> dict[str, float]:
-    """Run a program from its start to its end; it must print what is expected, and nothing else."""
+    """Run a program, and return its time. Its output must be the expected text, or satisfy the condition."""
     started = time.perf_counter()
     done = subprocess.run(
         command, env=environment(), text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
@@ -145,7 +145,7 @@ def timed(command: list[str], expected: str | Callable[[str], bool]) -> dict[str
 
 
 def largest(command: list[str], is_right: Callable[[int], bool]) -> dict[str, float]:
-    """Run a program to its end, read its lines, whose number must be right, and return the most memory it has held."""
+    """Run a program, check the number of its lines, and return its peak memory."""
     with subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         lines = sum(1 for _ in process.stdout)
@@ -169,7 +169,7 @@ def first_line(command: list[str], expected: str) -> float:
 
 
 def reported(command: list[str], count: int) -> dict[str, float]:
-    """Run a program that times itself: it prints the seconds it took, and once its input ends, how much it has done."""
+    """Run a program that measures its own time. It prints the seconds, and after the end of its input the number of items."""
     with subprocess.Popen(
         command, env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -183,7 +183,7 @@ def reported(command: list[str], count: int) -> dict[str, float]:
 
 
 def figures(command: list[str], *, seconds: float = 120) -> list[dict[str, float]]:
-    """Run a program that prints what it has measured, a JSON object a line."""
+    """Run a program that prints its figures, one JSON object per line."""
     done = subprocess.run(
         command, env=environment(), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=seconds, check=True
     )  # fmt: skip
@@ -191,7 +191,7 @@ def figures(command: list[str], *, seconds: float = 120) -> list[dict[str, float
 
 
 def _resident(pid: int) -> float:
-    """The memory that a process holds, in MB."""
+    """The resident memory of a process in MB."""
     found = re.search(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024 / 1e6

@@ -1,4 +1,4 @@
-"""Measuring several contenders in one run on one machine, so that what slows the machine slows them all alike."""
+"""Measure several contenders in turns on one machine, so that disturbances affect all of them equally."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tests.benchmarks.findings import Progress, Table, Verdict, rounded
 
 __all__ = ["Contender", "Goal", "Race", "Result", "Samples", "run"]
 
-#: Runs once, and returns what it measured: a number for each of the race's measures.
+#: Runs once, and returns a number for each of the race's measures.
 Contender = Callable[[], Mapping[str, float]]
 
-#: For each contender and measure, a number a round.
+#: For each contender and measure, a number for each round.
 Samples = Mapping[str, Mapping[str, list[float]]]
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A bound on the ratio of two contenders' medians; without `against`, on our median itself."""
+    """A bound on the ratio of two contenders' medians, or on the median itself if there is no `against`."""
 
     measure: str
     ours: str = "ddpshell"
@@ -29,7 +29,7 @@ class Goal:
     at_least: float | None = None
 
     def value(self, result: Result) -> float:
-        """The ratio, or the median."""
+        """The ratio, or the median if there is no `against`."""
         return result.median(self.ours, self.measure) / (
             result.median(self.against, self.measure) if self.against else 1
         )
@@ -49,17 +49,17 @@ class Goal:
 
 @dataclass(frozen=True)
 class Race:
-    """What is measured, of whom, and what we want to see.
+    """A benchmark of several contenders, with goals.
 
     Args:
         name: One word, for the command line.
         title: A line for people; `{size}` stands for the size.
-        size: How much each contender does in a run.
-        tiny: The same in a run that only shows that it works.
-        rounds: How many rounds make a median that can be trusted.
-        measures: Their names, with their units.
-        goals: What we want of the medians.
-        contenders: Sets up servers on the stack it is given, and returns the contenders by name.
+        size: The amount of work of each contender in a run.
+        tiny: The amount of work in a run that only shows that the race works.
+        rounds: The number of rounds for a reliable median.
+        measures: The unit of each measure, by the measure's name.
+        goals: The goals for the medians.
+        contenders: Starts servers on the given stack, and returns the contenders by name.
     """
 
     name: str
@@ -138,7 +138,7 @@ class Result:
 
 
 def run(race: Race, *, rounds: int, tiny: bool, progress: Progress = lambda _: None) -> Result:
-    """Run every contender once unmeasured, then in `rounds` rounds, each of which begins with another one."""
+    """Run every contender once without measuring, and then in `rounds` rounds. Each round begins with another contender."""
     size = race.tiny if tiny else race.size
     samples: dict[str, dict[str, list[float]]] = {}
     with contextlib.ExitStack() as stack:

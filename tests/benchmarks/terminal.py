@@ -16,7 +16,7 @@ __all__ = ["Terminal", "plain"]
 
 _PROMPT = re.compile(r":\d+>")
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78])")
-_WHERE = b"\x1b[6n"  # a program's question for the cursor's place, which a terminal answers
+_WHERE = b"\x1b[6n"  # a program asks for the cursor position, and a terminal answers
 
 
 def plain(output: bytes) -> str:
@@ -25,9 +25,9 @@ def plain(output: bytes) -> str:
 
 
 class Terminal:
-    """A program in a terminal of 30 lines and 100 columns; leaving the `with` block ends it.
+    """A program in a terminal of 30 lines and 100 columns. The end of the `with` block ends the program.
 
-    `output` is all that it wrote, `started` when it was started (seconds, as `time.perf_counter` has them).
+    `output` has all output of the program, and `started` the time of its start (seconds of `time.perf_counter`).
     """
 
     def __init__(self, command: list[str]) -> None:
@@ -51,7 +51,7 @@ class Terminal:
         self._child.send(keys)
 
     def read(self, seconds: float) -> bytes:
-        """What the program writes within so many seconds, as soon as there is any; b"" when nothing comes."""
+        """Wait for output of the program, and return it. Returns b"" if there is no output within the seconds."""
         if not select.select([self._child.child_fd], [], [], seconds)[0]:
             return b""
         try:
@@ -64,8 +64,10 @@ class Terminal:
         return written
 
     def wait_for(self, pattern: re.Pattern[str] = _PROMPT, *, seconds: float = 30) -> float:
-        """Wait until the program has written what the pattern finds, from now on or before, and say when it was there."""
+        """Wait until the pattern matches the whole output of the program, and return the time of the match."""
         deadline = time.perf_counter() + seconds
         while not pattern.search(plain(bytes(self.output))):
-            assert self.read(deadline - time.perf_counter()), f"waited in vain: {plain(bytes(self.output))}"
+            assert self.read(deadline - time.perf_counter()), (
+                f"the expected output is missing: {plain(bytes(self.output))}"
+            )
         return time.perf_counter()

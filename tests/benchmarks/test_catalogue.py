@@ -39,9 +39,7 @@ def test_every_other_benchmark_can_be_run(name: str) -> None:
     assert finding.as_json()["name"] == name
 
 
-def test_the_program_prints_a_table_and_writes_what_it_measured(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_program_prints_a_table_and_writes_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [f"--json={tmp_path / 'found.json'}", f"--markdown={tmp_path / 'found.md'}"]
     program.main(["once", "--tiny", *files])
     printed = capsys.readouterr().out
@@ -55,7 +53,7 @@ def test_the_program_prints_a_table_and_writes_what_it_measured(
     assert tables.startswith("| what | ddpshell | compared with | ratio | goal |\n| --- | ---: |")
 
 
-def test_a_benchmark_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         program.main(["nosuch"])
     assert "no benchmark is called nosuch; there are once, plain" in capsys.readouterr().err

@@ -44,17 +44,17 @@ def test_a_kick_ends_the_connection(client: websocket.WebSocket) -> None:
         receive(client)
 
 
-def test_a_subscription_that_is_stopped_is_over(client: websocket.WebSocket) -> None:
+def test_a_stopped_subscription_is_answered_with_nosub(client: websocket.WebSocket) -> None:
     client.send('{"msg":"unsub","id":"s"}')
     assert receive(client) == {"msg": "nosub", "id": "s"}
 
 
-def test_a_publication_that_was_not_prepared_is_made_when_asked_for(client: websocket.WebSocket) -> None:
+def test_a_publication_that_was_not_prepared_is_made_on_request(client: websocket.WebSocket) -> None:
     client.send('{"msg":"sub","id":"s","name":"plain","params":[1]}')
     assert receive(client)["fields"] == {"n": 0, "s": "item 0", "done": False, "tags": ["a", "b"]}
 
 
-def test_a_publication_is_so_many_documents_and_then_ready(client: websocket.WebSocket) -> None:
+def test_a_publication_sends_the_requested_documents_and_then_ready(client: websocket.WebSocket) -> None:
     client.send('{"msg":"sub","id":"s","name":"items","params":[3]}')
     documents = [receive(client) for _ in range(3)]
     assert documents[2] == {

@@ -9,7 +9,7 @@ from tests.benchmarks.findings import Table, Verdict, markdown, rounded, slope
 
 @dataclass
 class Found:
-    """A finding that is a table and nothing else."""
+    """A finding with only a table."""
 
     heading: tuple[str, ...]
     row: tuple[str, ...]
@@ -61,10 +61,10 @@ def test_the_slope_is_the_exponent(exponent: float, factor: float) -> None:
     ("value", "text"),
     [(0, "0"), (0.12345, "0.123"), (4.2, "4.2"), (99.96, "100"), (1234.5, "1,230"), (266543, "267,000")],
 )
-def test_a_number_is_told_in_three_figures(value: float, text: str) -> None:
+def test_a_number_is_rounded_to_three_figures(value: float, text: str) -> None:
     assert rounded(value) == text
 
 
-def test_a_verdict_reads_as_a_line() -> None:
+def test_a_verdict_is_printed_on_a_line() -> None:
     assert str(Verdict("time <= 2", 1.2345, met=True)) == "met     time <= 2: 1.23"
     assert str(Verdict("time <= 2", 3, met=False)) == "MISSED  time <= 2: 3"

@@ -17,16 +17,16 @@ def growth(curve: Curve, *times: float) -> Growth:
     [
         pytest.param(growth(GROWS, 1, 0.1, 1), True, id="linear from the steady size on"),
         pytest.param(growth(GROWS, 0.001, 0.1, 10), False, id="quadratic"),
-        pytest.param(growth(STAYS, 2, 2, 2), True, id="no scan"),
-        pytest.param(growth(STAYS, 0.01, 0.1, 1), False, id="a scan"),
+        pytest.param(growth(STAYS, 2, 2, 2), True, id="a constant cost"),
+        pytest.param(growth(STAYS, 0.01, 0.1, 1), False, id="a cost that should be constant, but grows"),
     ],
 )
-def test_what_grows_faster_than_the_work_misses_its_goal(found: Growth, met: bool) -> None:
+def test_time_that_grows_faster_than_the_work_misses_its_goal(found: Growth, met: bool) -> None:
     assert [verdict.met for verdict in found.verdicts()] == [met]
     assert ("MISSED" in found.text()) is not met
 
 
-def test_the_table_has_the_cost_of_each() -> None:
+def test_the_table_has_the_cost_of_each_item() -> None:
     found = growth(GROWS, 0.01, 0.1, 1)
     assert found.table().rows == [
         ("messages", "1,000", "1,000", "1,000", "1.00"),
@@ -36,5 +36,5 @@ def test_the_table_has_the_cost_of_each() -> None:
     assert "1,000.00  1,000.00         300" in found.text()
 
 
-def test_the_work_that_does_not_grow_is_shared_out() -> None:
+def test_the_cost_of_constant_work_is_divided_by_its_amount() -> None:
     assert growth(STAYS, 0.0005, 0.0005, 0.0005).table().rows == [("lookups", "10", "10", "10", "0.00")]

@@ -6,7 +6,7 @@ from tests.benchmarks.leaks import Leaks
 
 
 def leaks(*, memory: float = 0, objects: int = 0, threads: int = 0) -> Leaks:
-    """What a client holds that keeps so much more after each tenth."""
+    """The figures of a client that keeps this much more after each tenth."""
     figures = [
         {
             "done": tenth * 100,
@@ -33,12 +33,12 @@ def missed(found: Leaks) -> list[str]:
         pytest.param(leaks(threads=1), ["threads"], id="threads"),
     ],
 )
-def test_what_grows_with_each_tenth_misses_its_goal(found: Leaks, goals: list[str]) -> None:
+def test_a_figure_that_grows_with_each_tenth_misses_its_goal(found: Leaks, goals: list[str]) -> None:
     assert missed(found) == goals
     assert ("MISSED" in found.text()) is bool(goals)
 
 
-def test_the_table_shows_the_beginning_and_how_it_goes_on() -> None:
+def test_the_table_has_the_figures_after_each_part() -> None:
     table = leaks(memory=1e6).table()
     assert table.heading == ("what a client holds after", "0 %", "10 %", "20 %", "40 %", "60 %", "80 %", "100 %")
     assert table.rows[0] == (

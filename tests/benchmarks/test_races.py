@@ -10,7 +10,7 @@ from tests.benchmarks.races import Goal, Race
 
 
 def race(values: Mapping[str, list[float]], *goals: Goal) -> tuple[Race, list[str]]:
-    """A race whose contenders measure what they are told, and the list of who ran when."""
+    """A race whose contenders return the given values, and the list of contenders in the order of their runs."""
     ran: list[str] = []
 
     def contender(name: str, numbers: list[float]) -> races.Contender:
@@ -50,8 +50,8 @@ def test_a_tiny_race_is_one_round() -> None:
         pytest.param(Goal("time", "a", "b", at_most=0.4), False, id="at most, missed"),
         pytest.param(Goal("time", "a", "b", at_least=0.5), True, id="at least, met"),
         pytest.param(Goal("time", "a", "b", at_least=0.6), False, id="at least, missed"),
-        pytest.param(Goal("time", "a", at_most=2), True, id="in itself, met"),
-        pytest.param(Goal("time", "a", at_most=1.9), False, id="in itself, missed"),
+        pytest.param(Goal("time", "a", at_most=2), True, id="a median, met"),
+        pytest.param(Goal("time", "a", at_most=1.9), False, id="a median, missed"),
     ],
 )
 def test_a_goal_bounds_the_ratio_of_medians(goal: Goal, met: bool) -> None:
@@ -77,6 +77,6 @@ def test_a_row_has_medians_quartiles_and_the_ratio() -> None:
     assert row == ("1,000 things", "3 (2 - 4) s", "b 6,000", "0.00", "<= 0.5")
 
 
-def test_a_goal_reads_as_a_sentence() -> None:
+def test_a_goal_is_printed_as_a_formula() -> None:
     assert str(Goal("time", "a", "b", at_most=1.4)) == "time: a <= 1.4 x b"
     assert str(Goal("p95", at_most=50)) == "p95: ddpshell <= 50"

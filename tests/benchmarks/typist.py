@@ -1,4 +1,4 @@
-"""Somebody who types while the screen is flooded."""
+"""A simulated user who types while many frames are printed."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from tests.benchmarks.terminal import Terminal, plain
 
 __all__ = ["RATE", "typed"]
 
-#: Frames a second.
+#: Frames per second.
 RATE = 1000
 
-# Keys that neither the frames nor the prompt, nor what moves the cursor, has in it.
+# Keys that occur neither in frames nor in the prompt nor in control sequences.
 _KEYS = "QUVWYZ"
 _CLEAR = "\x15"
 _FRAME = re.compile(r'<- [^\n]*"n":(\d+)')
-# Seconds between keys, as fast as people are who type well, and between words.
+# Seconds between keys, as of a fast typist, and between words.
 _PAUSE, _REST = 0.05, 0.3
 
 
 def typed(command: list[str], count: int) -> Mapping[str, float]:
-    """Type into the shell while so many changes come, each of which is a frame on the screen.
+    """Type into the shell while `count` changes arrive. Each of them is a frame on the screen.
 
     Returns:
-        `p95`: within how many milliseconds 95 of 100 keys could be seen. `lost`: frames that never could.
+        `p95`: the milliseconds within which 95 of 100 keys were visible. `lost`: the number of frames that were never visible.
     """
     with Terminal([*command, "--debug"]) as terminal:
         terminal.wait_for()
@@ -53,7 +53,7 @@ def _uncoloured(output: bytearray) -> bytes:
 
 
 def _echo(terminal: Terminal, key: str) -> float:
-    """Press a key, and wait until it can be seen; in seconds."""
+    """Press a key, and return the seconds until the key is visible."""
     pressed = time.perf_counter()
     terminal.press(key)
     while key.encode() not in terminal.read(10):

@@ -1,4 +1,4 @@
-"""Which versions of what were measured."""
+"""The versions of the measured programs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["machine", "versions"]
 
 _PYTHON = ("click", "msgspec", "prompt_toolkit", "pygments", "websocket-client", "websockets")
 _NPM = ("ddp", "simpleddp", "ws")
-_METEOR = "1.9.3"  # what tests/meteor/boot.js starts
+_METEOR = "1.9.3"  # the version that tests/meteor/boot.js starts
 
 
 def machine() -> Mapping[str, str | int | None]:
-    """What was measured on, in general terms."""
+    """The kind of the machine."""
     return {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
 
 
 def versions() -> Mapping[str, str]:
-    """Ours and the others', by name."""
+    """The versions of this package and of the other programs, by name."""
     ours = subprocess.run([*DDP, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
     node = subprocess.run([NODE, "--version"], capture_output=True, text=True, check=True).stdout.strip().lstrip("v")
     modules = Path(__file__).parent / "node_modules"

@@ -1,4 +1,4 @@
-"""As little as a program can do that has a prompt."""
+"""The smallest program that has a prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our own client, doing what a benchmark asks: ddpshell_client.py URL items|plain|calls|waited|awaited N."""
+"""The client of this package, for the benchmarks: ddpshell_client.py URL items|plain|calls|waited|awaited N."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def calls(client: ddpshell.Client, count: int) -> Callable[[], int]:
 
 
 def waited(client: ddpshell.Client, count: int) -> Callable[[], int]:
-    """Each call begins when the one before has its result."""
+    """Make each call after the result of the earlier one."""
     results = [client.call("echo", number).result() for number in range(count)]
     return lambda: sum(result == [number] for number, result in enumerate(results))
 
 
 def awaited(client: ddpshell.Client, count: int) -> Callable[[], int]:
-    """The same in an event loop."""
+    """Make each call after the result of the earlier one, in an event loop."""
 
     async def call_all() -> list[object]:
         return [await client.call("echo", number) for number in range(count)]
@@ -46,7 +46,7 @@ def main(url: str, task: str, count: int) -> None:
         started = time.perf_counter()
         done = CALLS[task](client, count) if task in CALLS else documents(client, task, count)
         print(time.perf_counter() - started, flush=True)
-        sys.stdin.read()  # ends when our memory has been read; what was done can be counted
+        sys.stdin.read()  # the benchmark reads the memory of this process now
         print(done())
 
 

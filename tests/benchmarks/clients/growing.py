@@ -1,6 +1,6 @@
-"""Our own client with ever more to do: growing.py URL messages|pending|subscriptions|lookups N.
+"""The client of this package with a growing amount of work: growing.py URL messages|pending|subscriptions|lookups N.
 
-Prints the seconds that it took, and the bytes of memory that it left taken.
+Prints the seconds of the work, and the bytes of memory that the process holds after it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from pathlib import Path
 
 import ddpshell
 
-#: Finds in a collection of any size.
+#: The number of lookups in a collection of any size.
 LOOKUPS = 10_000
 
 
 def messages(client: ddpshell.Client, count: int) -> None:
-    """So many documents arrive."""
+    """Receive `count` documents."""
     client.subscribe("plain", count).ready.result()
 
 
 def pending(client: ddpshell.Client, count: int) -> None:
-    """So many calls wait at the same time, and are answered."""
+    """Make `count` calls that are answered together."""
     calls = [client.call("hold") for _ in range(count - 1)]
     client.call("release").result()
     for call in calls:
@@ -32,7 +32,7 @@ def pending(client: ddpshell.Client, count: int) -> None:
 
 
 def subscriptions(client: ddpshell.Client, count: int) -> None:
-    """So many subscriptions live at the same time, and end."""
+    """Make `count` subscriptions at the same time, and stop them."""
     live = [client.subscribe("plain", 0) for _ in range(count)]
     for subscription in live:
         subscription.ready.result()
@@ -43,7 +43,7 @@ def subscriptions(client: ddpshell.Client, count: int) -> None:
 
 
 def lookups(client: ddpshell.Client, count: int) -> None:
-    """Some of so many documents are found by their ids."""
+    """Find documents among `count` by their ids."""
     collection = client.collection("items")
     for lookup in range(LOOKUPS):
         number = lookup * 7919 % count
@@ -59,7 +59,7 @@ def seconds(task: Callable[[ddpshell.Client, int], None], client: ddpshell.Clien
 
 
 def resident() -> int:
-    """The bytes of memory that this process holds."""
+    """The resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
@@ -74,10 +74,10 @@ def main(url: str, task: str, count: int) -> None:
                 times.append(seconds(messages, client, count))
             case "lookups":
                 messages(client, count)
-                lookups(client, count)  # what the first look costs is another matter
+                lookups(client, count)  # the first lookups also build what later ones use
                 times.append(seconds(lookups, client, count))
             case _:
-                # What takes a millisecond is done more often, and the first time does not count.
+                # Short work is repeated, and the first time is not counted.
                 work = {"pending": pending, "subscriptions": subscriptions}[task]
                 while len(times) < 2 or (sum(times) < 0.3 and len(times) < 200):
                     times.append(seconds(work, client, count))

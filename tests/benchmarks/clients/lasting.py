@@ -1,6 +1,6 @@
-"""Our own client, doing the same for a long time: lasting.py URL calls|reconnects N.
+"""The client of this package, doing the same for a long time: lasting.py URL calls|reconnects N.
 
-After each tenth of it, and before, prints how much memory the process holds and how many objects live in it.
+Before the work, and after each tenth of it, the program prints the memory and the number of objects of the process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import ddpshell
 
-#: Calls under way at the same time.
+#: Calls in flight at the same time.
 BATCH = 1000
 
 
@@ -28,7 +28,7 @@ def calls(client: ddpshell.Client, count: int) -> None:
 def reconnects(client: ddpshell.Client, count: int) -> None:
     for number in range(count):
         kick = client.apply("kick", [], retry=False)
-        # Sent once the session stands again, as what is subscribed to is.
+        # The call is sent when there is a session again, after the subscription is renewed.
         assert client.call("echo", number).result() == [number]
         assert isinstance(kick.exception(), ddpshell.OutcomeUnknown)
 
