@@ -82,7 +82,7 @@ def test_account_options_leave_out_missing_values() -> None:
             id="an expiration date that is text",
         ),
         pytest.param({"id": "u"}, None, id="no token"),
-        pytest.param(None, None, id="nothing"),
+        pytest.param(None, None, id="no result"),
     ],
 )
 def test_the_result_of_a_login_is_read(result: EJSONValue, expected: LoginToken | None) -> None:

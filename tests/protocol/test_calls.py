@@ -64,7 +64,7 @@ def test_a_call_may_return_at_its_result(connected: Playbook) -> None:
     ("answer", "expected"),
     [
         pytest.param('"result":null', (None, True, None), id="null"),
-        pytest.param('"id":"1"', (None, False, None), id="nothing"),
+        pytest.param('"id":"1"', (None, False, None), id="no result"),
         pytest.param('"result":{"$date":5},"id":"1"', None, id="EJSON"),
     ],
 )
@@ -207,7 +207,7 @@ def test_a_wait_call_runs_alone(connected: Playbook) -> None:
 
 
 def test_data_is_held_back_during_a_wait_call(connected: Playbook) -> None:
-    """C21: until its `updated`; then it is applied as one change."""
+    """C21: at `updated`, the data is applied as one change."""
     connected.session.documents.watched = True
     connected.session.call("w", [], wait=True)
     connected.play("""
@@ -282,7 +282,7 @@ def test_a_sent_call_without_retry_fails_when_the_connection_is_lost(connected: 
 def test_an_updated_call_without_retry_does_not_stop_the_other_calls(
     connected: Playbook,
 ) -> None:
-    """C23: its outcome is unknown, and the calls after it are sent again."""
+    """C23: the outcome of the call is unknown, and the calls after it are sent again."""
     connected.session.call("m", [], retry=False)
     connected.session.subscribe("s", [])
     connected.play(f"""
@@ -355,7 +355,7 @@ def test_a_sent_call_that_is_canceled_is_not_sent_again(connected: Playbook) -> 
 
 
 def test_canceling_a_call_prevents_that_it_is_sent_again(connected: Playbook) -> None:
-    """C23: its outcome is unknown at once, because no more answers will arrive."""
+    """C23: the outcome of the call is unknown at once, because no more answers will arrive."""
     call = connected.session.call("a", [])
     connected.play("""
         << {"msg":"method","id":"1","method":"a","params":[]}
@@ -374,7 +374,7 @@ def test_canceling_a_call_prevents_that_it_is_sent_again(connected: Playbook) ->
 
 
 def test_sent_calls_are_not_counted_as_unsent(connected: Playbook) -> None:
-    """C22: they will be sent again. The login of a new session is not counted at all."""
+    """C22: the calls will be sent again. The login of a new session is not counted."""
     connected.session.set_opening_login([{"resume": "t"}])
     connected.session.call("sent", [])
     connected.session.call("waits", [], wait=True)
@@ -385,7 +385,7 @@ def test_sent_calls_are_not_counted_as_unsent(connected: Playbook) -> None:
 
 
 def test_calls_after_a_canceled_wait_call_are_sent_at_once(connected: Playbook) -> None:
-    """C20: they are in the first block now, and no later event would send them."""
+    """C20: the calls are in the first block now, and no later event would send them."""
     connected.session.call("a", [])
     wait_call = connected.session.call("b", [], wait=True)
     connected.session.call("c", [])
@@ -474,7 +474,7 @@ def test_a_lost_call_does_not_reset_documents_between_two_sessions(connected: Pl
 
 
 def test_a_call_that_was_sent_before_connected_may_have_run(book: Playbook) -> None:
-    """C6: it leaves together with `connect`, and nothing says what the server did with it."""
+    """C6: the call is sent together with `connect`, and its outcome is unknown."""
     book.session.call("m", [])
     book.play("""
         open
@@ -492,7 +492,7 @@ def test_a_call_that_was_sent_before_connected_may_have_run(book: Playbook) -> N
 
 
 def test_a_login_that_was_sent_before_connected_counts_as_unsent(book: Playbook) -> None:
-    """Whether it succeeded makes no difference, because there is no session for its user. The calls after it were not sent."""
+    """The outcome of the login makes no difference, because there is no session for its user. The calls after the login were not sent."""
     book.session.call("login", [{"resume": "token"}], wait=True, logs_in=True)
     book.session.call("m", [])
     book.play("""
@@ -509,7 +509,7 @@ def test_a_login_that_was_sent_before_connected_counts_as_unsent(book: Playbook)
 
 
 def test_a_call_that_followed_a_rejected_connect_has_not_run(book: Playbook) -> None:
-    """S5: but it may have run on an earlier connection, where nothing rejected it."""
+    """S5: a call that was also sent on an earlier connection may have run there."""
     book.session.call("before", [])
     book.play("""
         open
@@ -642,13 +642,13 @@ def test_a_login_during_which_the_connection_is_lost_is_repeated(book: Playbook)
 @pytest.mark.parametrize(
     ("gate", "sent"),
     [
-        pytest.param(Gate.SHUT, [], id="shut"),
-        pytest.param(Gate.AJAR, ["1"], id="ajar: no call without retry, nor any call after it"),
-        pytest.param(Gate.OPEN, ["1", "2", "3"], id="open"),
+        pytest.param(Gate.SHUT, [], id="the gate is closed"),
+        pytest.param(Gate.AJAR, ["1"], id="the gate is half open: no call without retry, nor any later call"),
+        pytest.param(Gate.OPEN, ["1", "2", "3"], id="the gate is open"),
     ],
 )
 def test_the_gate_decides_which_calls_are_sent(gate: Gate, sent: list[str]) -> None:
-    """C6, C23: the other calls are sent in order when it opens."""
+    """C6, C23: the other calls are sent in order when the gate opens."""
     texts: list[str] = []
     calls = Calls(texts.append, lambda event: None, Quiescence(), lambda: None)
     calls.gate = gate
@@ -661,7 +661,7 @@ def test_the_gate_decides_which_calls_are_sent(gate: Gate, sent: list[str]) -> N
 
 
 def test_nothing_is_sent_to_a_server_without_a_common_version(book: Playbook) -> None:
-    """C4: a call made then has certainly not run."""
+    """C4: a call that is made in this state has certainly not run."""
     book.play("""
         open
         << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
@@ -699,10 +699,10 @@ def blocks(outstanding: OutstandingCalls) -> str:
 @pytest.mark.parametrize(
     ("script", "expected"),
     [
-        pytest.param("", "", id="none"),
-        pytest.param("a b c", "a b c", id="side by side"),
-        pytest.param("a b! c d", "a | b | c d", id="a wait call between"),
-        pytest.param("a! b! c", "a | b | c", id="wait calls each alone"),
+        pytest.param("", "", id="no calls"),
+        pytest.param("a b c", "a b c", id="calls without wait"),
+        pytest.param("a b! c d", "a | b | c d", id="a wait call between other calls"),
+        pytest.param("a! b! c", "a | b | c", id="several wait calls"),
     ],
 )
 def test_each_wait_call_has_a_block_of_its_own(script: str, expected: str) -> None:

@@ -260,7 +260,7 @@ def test_a_silent_server_is_pinged_and_given_up(connected: Playbook) -> None:
 
 
 def test_any_message_is_a_sign_of_life(connected: Playbook) -> None:
-    """H3: even garbage."""
+    """H3: this holds even for invalid messages."""
     connected.play("""
         wait 17
         >> {"msg":"no such thing"}
@@ -489,7 +489,7 @@ def test_another_lost_connection_drops_the_messages_held_back(watching: Playbook
 
 
 def test_a_call_made_during_quiescence_is_done_at_its_end(watching: Playbook) -> None:
-    """C60: it is sent at once, but its writes become visible only then."""
+    """C60: the call is sent at once, but its writes become visible only at the end of quiescence."""
     watching.play(RECONNECTING)
     watching.session.call("m", [])
     watching.play(f"""
@@ -517,7 +517,7 @@ def test_the_first_session_resets_no_documents(book: Playbook) -> None:
 
 
 def test_a_resumed_session_keeps_everything_and_gets_only_missing_requests(watching: Playbook) -> None:
-    """R20-R22, R28, R29: it gets sent calls and new requests, but no login and no ready subscription."""
+    """R20-R22, R28, R29: the client sends unanswered calls and new requests, but no login and no ready subscription."""
     book = watching
     book.session.set_opening_login([{"resume": "token"}])
     book.session.subscribe("more", [])
@@ -593,7 +593,7 @@ def test_quiescence_continues_in_a_resumed_session(watching: Playbook) -> None:
 def test_a_resumed_session_gets_a_subscription_that_it_never_confirmed(
     watching: Playbook,
 ) -> None:
-    """R22, R28: the second session may not have received it; without a new `sub` it would be missing forever."""
+    """R22, R28: the server may not have received the `sub`. Without a new `sub`, the subscription would be missing forever."""
     watching.play(RECONNECTING)
     watching.play(f"""
         lost
@@ -614,7 +614,7 @@ def test_a_resumed_session_gets_a_subscription_that_it_never_confirmed(
 
 
 def test_a_call_answered_two_sessions_ago_waits_for_documents_not_for_updated(watching: Playbook) -> None:
-    """C56, R22: the resumed second session never ran it, and will not send its `updated`."""
+    """C56, R22: the resumed second session never ran the call, and will not send its `updated`."""
     watching.session.call("m", [])
     watching.play(f"""
         open
@@ -706,12 +706,12 @@ def test_a_reconnect_with_a_login_follows_transcript_t2(watching: Playbook) -> N
         pytest.param('{"msg":"added","collection":5,"id":"x"}', id="collection is not a string"),
         pytest.param('{"msg":"added","collection":"c"}', id="no id"),
         pytest.param('{"msg":"added","collection":"c","id":"x","fields":[]}', id="fields is not an object"),
-        pytest.param('{"msg":"added","collection":"c","id":"x","fields":{"a":{"$binary":"=A"}}}', id="bad EJSON"),
+        pytest.param('{"msg":"added","collection":"c","id":"x","fields":{"a":{"$binary":"=A"}}}', id="invalid EJSON"),
         pytest.param('{"msg":"added","collection":"c","id":"x","fields":NaN}', id="NaN"),
         pytest.param('{"msg":"ready"}', id="ready without subs"),
         pytest.param('{"msg":"updated","methods":[5]}', id="updated with a number"),
         pytest.param('{"msg":"error","reason":"Parse error"}', id="error without a known request"),
-        pytest.param("[" * 20_000, id="deep"),
+        pytest.param("[" * 20_000, id="nested too deeply"),
         pytest.param('{"msg":"result","a":' + "[" * 20_000, id="deep result without id"),
     ],
 )
@@ -727,7 +727,7 @@ def test_an_invalid_message_is_ignored_with_a_warning(connected: Playbook, text:
 
 
 def test_a_refused_call_fails(connected: Playbook) -> None:
-    """C72: in Meteor's client it would never end, and neither would any `wait` call after it."""
+    """C72: in Meteor's client, the call would never end, and neither would any `wait` call after it."""
     connected.session.call("m", [])
     connected.session.call("w", [], wait=True)
     offending = '{"msg":"method","id":"1","method":"m","params":[]}'
@@ -749,7 +749,7 @@ def test_a_refused_call_fails(connected: Playbook) -> None:
         pytest.param('{"msg":"error","error":"Unknown"}', '{"msg":"error","error":"Unknown"}', id="C77: no reason"),
         pytest.param('{"msg":"error","reason":{"a":1}}', '{"msg":"error","reason":{"a":1}}', id="an object as reason"),
         pytest.param('{"msg":"error","reason":null}', '{"msg":"error","reason":null}', id="null as reason"),
-        pytest.param('{"msg":"error"}', '{"msg":"error"}', id="nothing at all"),
+        pytest.param('{"msg":"error"}', '{"msg":"error"}', id="no fields"),
         pytest.param(
             '{"msg":"error","reason":"no","offendingMessage":"x"}', "no", id="an offending message that is text"
         ),
@@ -873,7 +873,7 @@ def test_an_error_while_a_ping_is_unanswered_can_be_about_the_ping(connected: Pl
 
 
 def test_an_error_before_connected_can_be_about_connect(book: Playbook) -> None:
-    """C76: it fails the call after `connect` only when `connected` has arrived."""
+    """C76: the error can be about the call after `connect` only if `connected` has arrived."""
     book.session.call("m", [])
     book.play("""
         open
@@ -949,7 +949,7 @@ def test_a_large_message_is_the_answer_to_the_only_request(connected: Playbook) 
 
 @pytest.mark.parametrize("msg", ["added", "changed", "addedBefore"])
 def test_a_document_that_is_too_large_ends_subscriptions_that_are_not_ready(connected: Playbook, msg: str) -> None:
-    """Its documents would be incomplete, and a new subscription would get the same document."""
+    """The documents of the subscription would be incomplete, and a new subscription would get the same document."""
     connected.session.subscribe("s", [])
     connected.play(f'<< {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}')
     connected.session.receive_large(f'{{"msg":"{msg}","collection":"c","id":"x","fields":{{"a":"xxx', 1 << 20)

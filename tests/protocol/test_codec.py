@@ -229,14 +229,14 @@ HEX = "507f1f77bcf86cd799439011"
         pytest.param("", "", id="I10: an empty string"),
         pytest.param("-", "--", id="a lone minus"),
         pytest.param(UNDEFINED_ID, "-", id="I11: undefined"),
-        pytest.param("x-", "x-", id="a minus elsewhere"),
+        pytest.param("x-", "x-", id="a minus inside"),
         pytest.param(HEX[:-1], HEX[:-1], id="23 digits"),
         pytest.param("g" + HEX[1:], "g" + HEX[1:], id="24 characters"),
         pytest.param(True, "~true", id="true"),
         pytest.param(False, "~false", id="false"),
         pytest.param(-1.5, "~-1.5", id="a fraction"),
         pytest.param(2**53 + 1, "~9007199254740993", id="a large number, exact"),
-        pytest.param("7TwxEYbNsvKj7FDNW", "7TwxEYbNsvKj7FDNW", id="an id like most"),
+        pytest.param("7TwxEYbNsvKj7FDNW", "7TwxEYbNsvKj7FDNW", id="a usual id"),
     ],
 )
 def test_an_id_is_written_and_read_as_in_meteor(value: DocumentID, wire: str) -> None:

@@ -1,4 +1,4 @@
-"""The client's copy of the server's collections, and when changes to it become visible."""
+"""The client's copy of the server's collections, and the time at which changes become visible."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_callers_can_change_their_copies() -> None:
     "fields", ['{"a":{"$binary":"=A"}}', "[]", "5", "null", '{"a":{"$type":"oid","$value":""}}', '"x"']
 )
 def test_an_unreadable_message_is_rejected_at_once_and_changes_nothing(fields: str) -> None:
-    """C73: not later, when the document is read."""
+    """C73: the message is not rejected only later, when the document is read."""
     store = Watched(added("a", n=1))
     for message in (
         Added(collection=C, id="b", fields=Raw(fields.encode())),

@@ -87,7 +87,7 @@ DIGEST: JSONValue = {"digest": "5e88", "algorithm": "sha-256"}
         pytest.param(
             method("setUserPassword", "u", "x", {"force": True}),
             method("setUserPassword", MASK, MASK, {"force": True}),
-            id="a method of one's own",
+            id="a method of an application",
         ),
         pytest.param({"$escape": {"token": "x"}}, {"$escape": {"token": MASK}}, id="below $escape"),
         pytest.param(method("signIn", "u", "x"), method("signIn", MASK, MASK), id="signing in by position"),
@@ -95,7 +95,7 @@ DIGEST: JSONValue = {"digest": "5e88", "algorithm": "sha-256"}
         pytest.param(
             method("accounts/sign-up", "u", {"a": "x"}),
             method("accounts/sign-up", MASK, {"a": "x"}),
-            id="beside an object",
+            id="next to an object",
         ),
         pytest.param(method("userLogin", "x"), method("userLogin", MASK), id="the name's last word"),
         pytest.param(method("createUser", "u", "x"), method("createUser", MASK, MASK), id="a new user by position"),
@@ -106,7 +106,7 @@ DIGEST: JSONValue = {"digest": "5e88", "algorithm": "sha-256"}
             id="a subscription",
         ),
         pytest.param({"url": "ws://TOKEN@host/x"}, {"url": "ws://***@host/x"}, id="a token in a URL"),
-        pytest.param(["a wss://u:p@h b ws://t@i"], ["a wss://***@h b ws://***@i"], id="two of them in a text"),
+        pytest.param(["a wss://u:p@h b ws://t@i"], ["a wss://***@h b ws://***@i"], id="two tokens in a text"),
         pytest.param({"u": "https://h/?a=1&api_key=x#y"}, {"u": "https://h/?a=1&api_key=***#y"}, id="a query"),
         pytest.param(["https://h/#state=1&access_token=x"], ["https://h/#state=1&access_token=***"], id="a fragment"),
         pytest.param(
@@ -117,7 +117,7 @@ DIGEST: JSONValue = {"digest": "5e88", "algorithm": "sha-256"}
         pytest.param(["Authorization: Basic eA=="], ["Authorization: ***"], id="a header as a text"),
         pytest.param({"h": "Bearer abcdefgh"}, {"h": "Bearer ***"}, id="a header's value"),
         pytest.param({"srpVerifier": "x"}, {"srpVerifier": MASK}, id="the old protocol"),
-        pytest.param({"api_key": 1, "API-Key": "x"}, {"api_key": MASK, "API-Key": MASK}, id="spelt otherwise"),
+        pytest.param({"api_key": 1, "API-Key": "x"}, {"api_key": MASK, "API-Key": MASK}, id="another spelling"),
     ],
 )
 def test_secrets_are_hidden_and_everything_else_is_kept(message: JSONValue, shown: JSONValue) -> None:
@@ -128,11 +128,11 @@ def test_secrets_are_hidden_and_everything_else_is_kept(message: JSONValue, show
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param('{"msg":"ping"}', id="nothing like a secret"),
+        pytest.param('{"msg":"ping"}', id="no secrets"),
         pytest.param('{"msg": "result", "result": 1.0, "x": 1e2}', id="spaces and numbers"),
         pytest.param('{"msg":"result","result":{"passwordChanged":true}}', id="A8: the result"),
         pytest.param('{ "token": null, "secret": false, "password": "" }', id="missing and empty secrets"),
-        pytest.param('{"tokenExpires":1,"passwordHint":"x","secretary":"y"}', id="names that only begin so"),
+        pytest.param('{"tokenExpires":1,"passwordHint":"x","secretary":"y"}', id="names that only begin like a secret"),
         pytest.param('{"msg":"method","method":"pay","params":[{"code":"EUR"}]}', id="another kind of code"),
         pytest.param('{"error":{"code":404,"reason":"the token is bad"}}', id="words in a text"),
         pytest.param('{"msg":"method","method":"forgotPassword","params":[{"email":"e"}]}', id="A9"),
@@ -143,14 +143,15 @@ def test_secrets_are_hidden_and_everything_else_is_kept(message: JSONValue, show
             '{"pinned":1,"tokenizer count":2,"passenger":"x","spin":"y","tokens":512,"maxTokens":5}', id="longer words"
         ),
         pytest.param(
-            '{"author":"x","authority":"y","session":"z","key":"k","zipCode":1,"statusCode":2,"side":3}', id="others"
+            '{"author":"x","authority":"y","session":"z","key":"k","zipCode":1,"statusCode":2,"side":3}',
+            id="other messages",
         ),
         pytest.param('{"msg":"ping","id":"1"}', id="a ping"),
         pytest.param('{"msg":"method","method":"pinMessage","params":["x"]}', id="a message that is pinned"),
         pytest.param('{"msg":"method","method":"design.next","params":["x"]}', id="sign within a word"),
-        pytest.param('{"url":"https://h/@ann","mail":"ann@example.com","to":"mailto:a@b"}', id="@ elsewhere"),
+        pytest.param('{"url":"https://h/@ann","mail":"ann@example.com","to":"mailto:a@b"}', id="@ outside of a URL"),
         pytest.param("not json at all", id="not JSON"),
-        pytest.param("", id="nothing"),
+        pytest.param("", id="an empty text"),
     ],
 )
 def test_a_text_without_secrets_is_returned_unchanged(text: str) -> None:
@@ -164,7 +165,7 @@ def test_a_text_without_secrets_is_returned_unchanged(text: str) -> None:
         pytest.param('{"params":["x"],"method":"resetPassword"', '{"***', id="parameters first"),
         pytest.param("{\"p\\u0061ssword\":'x'", '{"p***', id="escaped"),
         pytest.param('{"method":"login","params":[{"code":"1"', '{"method":"login","***', id="a code"),
-        pytest.param('{"method":"login","code":"1","token":', '{"method":"login","***', id="two of them"),
+        pytest.param('{"method":"login","code":"1","token":', '{"method":"login","***', id="two secrets"),
         pytest.param("{'password':'x'}", "{'***", id="not quite JSON"),
         pytest.param('{"method":"signIn","params":["ann","hun', '{"method":"signIn","***', id="a place"),
         pytest.param('{"url":"ws://TOKEN@h', '{"url":"ws***', id="a URL"),

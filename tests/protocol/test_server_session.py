@@ -71,9 +71,9 @@ def test_the_first_common_version_is_accepted(version: str, support: list[str]) 
 @pytest.mark.parametrize(
     ("connect", "better"),
     [
-        pytest.param({"version": "99", "support": ["99"]}, "1", id="nothing in common"),
-        pytest.param({"version": "pre1", "support": ["1", "pre1"]}, "1", id="a better one in common"),
-        pytest.param({"version": "1", "support": ["pre2", "1"]}, "pre2", id="the client's own order counts"),
+        pytest.param({"version": "99", "support": ["99"]}, "1", id="no common version"),
+        pytest.param({"version": "pre1", "support": ["1", "pre1"]}, "1", id="a better common version"),
+        pytest.param({"version": "1", "support": ["pre2", "1"]}, "pre2", id="the client's order"),
         pytest.param({"version": "1"}, "1", id="no support"),
         pytest.param({"version": "1", "support": []}, "1", id="empty support"),
         pytest.param({"version": "1", "support": "1"}, "1", id="support is a string"),
@@ -154,7 +154,7 @@ REFUSED_AT_ONCE = [
     pytest.param("not json", "Bad request", NO_MESSAGE, id="not JSON"),
     pytest.param("", "Bad request", NO_MESSAGE, id="nothing"),
     pytest.param("NaN", "Bad request", NO_MESSAGE, id="NaN is not JSON"),
-    pytest.param('{"msg":"ping"', "Bad request", NO_MESSAGE, id="half of an object"),
+    pytest.param('{"msg":"ping"', "Bad request", NO_MESSAGE, id="an incomplete object"),
     pytest.param("5", "Bad request", NO_MESSAGE, id="a number"),
     pytest.param('"ping"', "Bad request", NO_MESSAGE, id="a string"),
     pytest.param('""', "Bad request", NO_MESSAGE, id="an empty string"),
@@ -169,11 +169,11 @@ REFUSED_AT_ONCE = [
     pytest.param('{"msg":0}', "Bad request", {"msg": 0}, id="msg is zero"),
     pytest.param('{"msg":false}', "Bad request", {"msg": False}, id="msg is false"),
     pytest.param(
-        '{"msg":"method","id":"1","method":"m","params":[{"$binary":5}]}', "Parse error", NO_MESSAGE, id="bad EJSON"
+        '{"msg":"method","id":"1","method":"m","params":[{"$binary":5}]}', "Parse error", NO_MESSAGE, id="invalid EJSON"
     ),
-    pytest.param('{"msg":"x","fields":{"$binary":"*"}}', "Parse error", NO_MESSAGE, id="bad EJSON in fields"),
+    pytest.param('{"msg":"x","fields":{"$binary":"*"}}', "Parse error", NO_MESSAGE, id="invalid EJSON in fields"),
     pytest.param(
-        '{"msg":"x","result":{"$type":"oid","$value":"z"}}', "Parse error", NO_MESSAGE, id="bad EJSON in result"
+        '{"msg":"x","result":{"$type":"oid","$value":"z"}}', "Parse error", NO_MESSAGE, id="invalid EJSON in result"
     ),
     pytest.param('{"msg":"x","cleared":5}', "Parse error", NO_MESSAGE, id="cleared is not an array"),
 ]
@@ -365,7 +365,7 @@ def test_no_text_raises_or_ends_the_session(tree: Any, connected: bool) -> None:
 
 
 def test_the_session_of_a_silent_client_can_be_resumed() -> None:
-    """H2, H4, H5, R26: as after any other lost connection."""
+    """H2, H4, H5, R26: silence counts as a lost connection."""
     session = established(heartbeat_interval=15.0, heartbeat_timeout=10.0, grace_period=5.0)
     assert session.next_deadline() == 15.0
     session.handle_timer(15.0)
@@ -512,7 +512,7 @@ def test_a_client_with_another_count_of_messages_cannot_resume(count: int | None
 
 
 def test_a_live_session_is_not_resumed() -> None:
-    """R23: its connection was not lost."""
+    """R23: only a session whose connection was lost can be resumed."""
     session = established()
     assert not session.can_resume(1)
     with pytest.raises(LocalProtocolError):
@@ -562,7 +562,7 @@ def test_a_superseded_session_ends_at_once() -> None:
 
 
 def test_a_session_with_a_socket_is_not_superseded() -> None:
-    """R33: it ends after its heartbeat timeout and its grace period."""
+    """R33: the other session ends after its heartbeat timeout and its grace period."""
     session = established()
     session.supersede()
     assert session.state is ServerSessionState.ESTABLISHED
@@ -612,7 +612,7 @@ def test_a_count_can_be_any_whole_number(count: str, taken: int | None) -> None:
 
 @pytest.mark.parametrize("when", ["live", "detached"])
 def test_a_session_that_the_server_closes_is_never_resumed(when: str) -> None:
-    """R26, R27: not in the grace period either."""
+    """R26, R27: this holds also in the grace period."""
     session = established() if when == "live" else lost()
     session.close()
     session.receive_eof(101.0)
@@ -640,7 +640,7 @@ def test_a_lost_connection_is_reported_once() -> None:
 
 
 def test_unsent_messages_count_as_sent_when_the_connection_is_lost() -> None:
-    """R23: the client did not receive them, so it cannot resume, and misses nothing without knowing."""
+    """R23: the client did not receive these messages. It therefore cannot resume, and gets all documents again."""
     session = established()
     session.send(Added("c", "x"))
     session.receive_eof(1.0)

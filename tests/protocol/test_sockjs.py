@@ -19,7 +19,7 @@ from tests import strategies
         pytest.param("a[]", Messages(()), id="U10: no messages"),
         pytest.param('m"x"', Messages(("x",)), id="U10: one message"),
         pytest.param('c[1000,"Normal closure"]', Close(1000, "Normal closure"), id="U13: close"),
-        pytest.param('c[3000,"x",1]', Close(3000, "x"), id="close with more than it should have"),
+        pytest.param('c[3000,"x",1]', Close(3000, "x"), id="a close frame with extra items"),
     ],
 )
 def test_a_client_reads_a_servers_frame(text: str, expected: Frame) -> None:
@@ -81,7 +81,7 @@ def test_u11_a_server_rejects_broken_framing(text: str) -> None:
         sockjs.unframe_from_client(text)
 
 
-def test_the_frames_that_a_server_sends_on_its_own() -> None:
+def test_open_heartbeat_and_close_frames_have_the_texts_of_sockjs() -> None:
     assert sockjs.OPEN_FRAME == "o"
     assert sockjs.HEARTBEAT_FRAME == "h"
     assert sockjs.NORMAL_CLOSURE.text == 'c[1000,"Normal closure"]'
@@ -106,7 +106,7 @@ def test_a_close_frame_survives_framing(code: int, reason: str) -> None:
         pytest.param('a["{\\"msg\\":\\"result\\",\\"id', '{"msg":"result","id', id="cut in a text"),
         pytest.param('a["{\\"msg\\', '{"msg', id="cut in an escape"),
         pytest.param('a["x\\u20', "x", id="cut in a long escape"),
-        pytest.param('a["{}","{}', "", id="several"),
+        pytest.param('a["{}","{}', "", id="several messages"),
         pytest.param("o", "", id="another kind"),
     ],
 )

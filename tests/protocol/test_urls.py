@@ -39,13 +39,13 @@ LONG_LABEL = "a" * 64
         pytest.param("http://h/p/sockjs/?a", "ws://h/p/sockjs?a", id="U3: SockJS with slash and query"),
         pytest.param("ws://h:80", "ws://h/websocket", id="U3: default port"),
         pytest.param("https://h:443", "wss://h/websocket", id="U3: default port of TLS"),
-        pytest.param("ws://h:443", "ws://h:443/websocket", id="the other's default port"),
+        pytest.param("ws://h:443", "ws://h:443/websocket", id="the default port of the other scheme"),
         pytest.param("https://ann:secret@h/p", "wss://h/p/websocket", id="U3: no credentials shown"),
         pytest.param("h:65535", "ws://h:65535/websocket", id="the last port"),
         pytest.param("a." * 126 + "b", f"ws://{'a.' * 126}b/websocket", id="the longest host"),
         pytest.param("LocalHost", "ws://localhost/websocket", id="host in upper case"),
         pytest.param("h/a//", "ws://h/a/websocket", id="several slashes"),
-        pytest.param("h/mywebsocket", "ws://h/mywebsocket/websocket", id="a segment that only ends so"),
+        pytest.param("h/mywebsocket", "ws://h/mywebsocket/websocket", id="a segment that only ends with the name"),
         pytest.param("h/é%20x?ü", "ws://h/%C3%A9%20x/websocket?%C3%BC", id="not ASCII in path and query"),
         pytest.param("bücher.example", "ws://bücher.example/websocket", id="not ASCII in the host"),
         pytest.param("my_host.:3000", "ws://my_host.:3000/websocket", id="underscore, last dot"),
@@ -59,7 +59,7 @@ def test_an_address_is_parsed_into_an_endpoint(text: str, url: str) -> None:
     assert parse_url(text).url == url
 
 
-def test_the_parts_of_an_endpoint() -> None:
+def test_an_endpoint_has_the_parts_of_its_url() -> None:
     assert parse_url("https://ann:s%40crt@App.example.com:8443/p?q=1") == Endpoint(
         secure=True,
         host="app.example.com",
@@ -75,14 +75,14 @@ def test_the_parts_of_an_endpoint() -> None:
 @pytest.mark.parametrize(
     ("text", "user", "password"),
     [
-        pytest.param("ann:x@h", "ann", "x", id="both"),
+        pytest.param("ann:x@h", "ann", "x", id="user and password"),
         pytest.param("ann@h", "ann", None, id="a user alone"),
         pytest.param("ann:@h", "ann", "", id="an empty password"),
         pytest.param("ws://:x@h", "", "x", id="a password alone"),
-        pytest.param("ws://a@b:c:d@h", "a@b", "c:d", id="as careless people write"),
+        pytest.param("ws://a@b:c:d@h", "a@b", "c:d", id="characters that should be escaped"),
         pytest.param("ws://%C3%BC:%20@h", "ü", " ", id="percent-encoded"),
-        pytest.param("@h", None, None, id="nothing before the @"),
-        pytest.param("h", None, None, id="none"),
+        pytest.param("@h", None, None, id="an @ without credentials"),
+        pytest.param("h", None, None, id="no credentials"),
     ],
 )
 def test_u3_credentials_are_kept(text: str, user: str | None, password: str | None) -> None:
@@ -105,8 +105,8 @@ def test_credentials_are_not_displayed() -> None:
         ),
         pytest.param("ddp+sockjs://h/p", r"/p/\d{3}/[a-z0-5]{8}/websocket", id="U1: a SockJS scheme"),
         pytest.param("ddp+sockjs://h/", r"/\d{3}/[a-z0-5]{8}/websocket", id="U1: a SockJS scheme, no path"),
-        pytest.param("h/sockjs/1/x/websocket", "/sockjs/1/x/websocket", id="U5: a session of one's own"),
-        pytest.param("h/sockjs/1/x/websocket/", "/sockjs/1/x/websocket/", id="U5: with a slash"),
+        pytest.param("h/sockjs/1/x/websocket", "/sockjs/1/x/websocket", id="U5: a session in the URL"),
+        pytest.param("h/sockjs/1/x/websocket/", "/sockjs/1/x/websocket/", id="U5: a session in the URL, with a slash"),
     ],
 )
 def test_u9_with_framing_each_connection_has_its_own_session(text: str, path: str) -> None:
@@ -184,7 +184,9 @@ def test_u1_stars_in_the_host_of_a_sockjs_address_become_digits() -> None:
         pytest.param("ddp+sockjs://a--****.h/sockjs", "a * in the host stands for a random digit", id="no digits"),
         pytest.param("ws://%ff@h", "the user or the password before the @ is not percent-encoded UTF-8", id="Latin-1"),
         pytest.param("ws://a%3Ab@h", "the user must not contain a colon, and", id="a colon in the user"),
-        pytest.param("ws://a:b%0D%0A@h", "neither user nor password a control character", id="a line break in it"),
+        pytest.param(
+            "ws://a:b%0D%0A@h", "neither user nor password a control character", id="a line break in the user"
+        ),
     ],
 )
 def test_an_invalid_address_is_rejected_with_an_explanation(text: str, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""What a page of Meteor says about its DDP server, and which policies keep a browser from it."""
+"""The configuration in a page of Meteor, and policies that keep a browser from the DDP server."""
 
 from __future__ import annotations
 
