@@ -207,15 +207,17 @@ def test_an_invalid_modifier_is_rejected(document: dict[str, Any], modifier: Any
 @pytest.mark.parametrize(
     ("modifier", "sentence"),
     [
-        pytest.param({"$sett": {"a": 1}}, r"unknown modifier \$sett; did you mean \$set\?", id="misspelt"),
+        pytest.param({"$sett": {"a": 1}}, r"unknown modifier \$sett; did you mean \$set\?", id="a misspelled operator"),
         pytest.param(
-            {"$push": {"a": {"$each": [], "$slize": 1}}}, r"unknown clause \$slize; did you mean \$slice\?", id="clause"
+            {"$push": {"a": {"$each": [], "$slize": 1}}},
+            r"unknown clause \$slize; did you mean \$slice\?",
+            id="a misspelled clause",
         ),
-        pytest.param({"$set": {"a.b": 1}, "$inc": {"a": 1}}, "two changes to 'a'", id="conflict"),
+        pytest.param({"$set": {"a.b": 1}, "$inc": {"a": 1}}, "two changes to 'a'", id="two changes of one field"),
         pytest.param({"$set": {"n.x": 1}}, "cannot set the field 'x' of 5", id="not an object"),
         pytest.param({"$set": {"l.$[].x": 1}}, r"\$\[\] is not supported", id="all elements"),
-        pytest.param({"$set": {"l.$.x": 1}}, r"\$ is not supported; use the index", id="the element that was found"),
-        pytest.param({"$currentDate": {"a": True}}, "the current time is not known", id="no time"),
+        pytest.param({"$set": {"l.$.x": 1}}, r"\$ is not supported; use the index", id="the matched element"),
+        pytest.param({"$currentDate": {"a": True}}, "the current time is not known", id="no current time"),
         pytest.param([], "a modifier must be an object", id="an array"),
     ],
 )
@@ -285,7 +287,7 @@ DOCUMENTS = st.fixed_dictionaries(
 def test_the_result_shares_no_parts_with_the_document_or_the_modifier(
     document: dict[str, Any], modifier: dict[str, Any], is_insert: bool
 ) -> None:
-    """The id also stays the same."""
+    """The id does not change, either."""
     before, asked = ejson.clone(document), ejson.clone(modifier)
     try:
         result = modify(document, modifier, is_insert=is_insert, now=WHEN)

@@ -148,7 +148,7 @@ CASES: list[tuple[Any, list[dict[str, Any]], list[dict[str, Any]]]] = [
     ({"$or": [{"a": 1}], "b": 2}, [{"a": 1, "b": 2}], [{"a": 1}]),
     ({"$or": [{"$and": [{"a": 1}, {"b": 1}]}, {"$nor": [{"c": 1}]}]}, [{"a": 1, "b": 1, "c": 1}, {}], [{"c": 1}]),
     ({"$comment": "why", "a": 1}, [{"a": 1}], [{"a": 2}]),
-    # JavaScript's idea of truth.
+    # Values that are true or false in JavaScript.
     ({"a": {"$exists": []}}, [{"a": 1}], [{}]),
     ({"a": {"$exists": ""}}, [{}], [{"a": 1}]),
     ({"_id": float("nan")}, [], [{"_id": "x"}]),
@@ -231,14 +231,16 @@ def test_an_invalid_selector_is_rejected_before_it_is_used(selector: Any) -> Non
 @pytest.mark.parametrize(
     ("selector", "sentence"),
     [
-        pytest.param({"a": {"$grt": 1}}, r"unknown operator \$grt; did you mean \$gt\?", id="misspelt"),
-        pytest.param({"$adn": []}, r"unknown operator \$adn; did you mean \$and\?", id="misspelt outside"),
-        pytest.param({"a": {"$zzz": 1}}, r"\$zzz; use one of \$all, ", id="unlike any"),
-        pytest.param({"$gt": 1}, r"\$gt belongs inside a field's condition", id="outside of a field"),
-        pytest.param({"a": {"$or": []}}, r"\$or belongs outside of field conditions", id="within a field"),
-        pytest.param({"$where": "true"}, r"\$where is not supported: ddpshell cannot run JavaScript", id="a program"),
-        pytest.param({"a": {"$type": "strin"}}, r"unknown \$type strin; did you mean string\?", id="a type"),
-        pytest.param({"a": dt.datetime(2026, 1, 1)}, "without a time zone", id="an unclear moment"),  # noqa: DTZ001
+        pytest.param({"a": {"$grt": 1}}, r"unknown operator \$grt; did you mean \$gt\?", id="a misspelled operator"),
+        pytest.param({"$adn": []}, r"unknown operator \$adn; did you mean \$and\?", id="a misspelled logical operator"),
+        pytest.param({"a": {"$zzz": 1}}, r"\$zzz; use one of \$all, ", id="an unknown operator"),
+        pytest.param({"$gt": 1}, r"\$gt belongs inside a field's condition", id="an operator outside of a field"),
+        pytest.param(
+            {"a": {"$or": []}}, r"\$or belongs outside of field conditions", id="a logical operator inside a field"
+        ),
+        pytest.param({"$where": "true"}, r"\$where is not supported: ddpshell cannot run JavaScript", id="JavaScript"),
+        pytest.param({"a": {"$type": "strin"}}, r"unknown \$type strin; did you mean string\?", id="an unknown type"),
+        pytest.param({"a": dt.datetime(2026, 1, 1)}, "without a time zone", id="a date without a time zone"),  # noqa: DTZ001
         pytest.param({"a": {1}}, "not an EJSON value", id="a set"),
         pytest.param({"a": {1: 2}}, "keys of an object must be strings", id="a number for a name"),
     ],
@@ -286,10 +288,10 @@ def test_custom_values_are_compared_by_type_and_value_and_have_fields() -> None:
     [
         pytest.param("x", "x", id="an id"),
         pytest.param(OID, OID, id="an ObjectID"),
-        pytest.param({"_id": "x", "a": 1}, "x", id="an id and more"),
-        pytest.param({"_id": {"$in": ["x"]}}, None, id="one of several"),
-        pytest.param({"_id": ""}, None, id="none"),
-        pytest.param({"a": 1}, None, id="by something else"),
+        pytest.param({"_id": "x", "a": 1}, "x", id="an id and a field"),
+        pytest.param({"_id": {"$in": ["x"]}}, None, id="a list of ids"),
+        pytest.param({"_id": ""}, None, id="an empty id"),
+        pytest.param({"a": 1}, None, id="a field"),
         pytest.param(None, None, id="everything"),
     ],
 )

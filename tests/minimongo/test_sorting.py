@@ -80,8 +80,8 @@ def test_a_custom_value_counts_as_an_object() -> None:
 @pytest.mark.parametrize(
     ("specifier", "expected"),
     [
-        pytest.param({"n": 1}, "abcd", id="up"),
-        pytest.param({"n": -1}, "dcba", id="down"),
+        pytest.param({"n": 1}, "abcd", id="ascending"),
+        pytest.param({"n": -1}, "dcba", id="descending"),
         pytest.param("n", "abcd", id="a name"),
         pytest.param(["n"], "abcd", id="a list of names"),
         pytest.param([["n", "desc"]], "dcba", id="a list of pairs"),
@@ -148,7 +148,7 @@ def test_sort_keys_in_two_arrays_are_rejected() -> None:
         pytest.param("a.b", {"a": [{"b": 2}, {"b": 1}, 0]}, 1, id="a field of each element"),
         pytest.param("a.b", {"a": 5}, MISSING, id="a field of a value without fields"),
         pytest.param("a.b", {"a": [5]}, MISSING, id="a field of elements without fields"),
-        pytest.param("a.1", {"a": [3, [9, 4]]}, [9, 4], id="an element by its index, whole"),
+        pytest.param("a.1", {"a": [3, [9, 4]]}, [9, 4], id="an element by its index"),
         pytest.param("a.1.b", {"a": [{"1": {"b": 0}}, {"b": 7}]}, 7, id="an index is not a name"),
         pytest.param("a.7", {"a": [1]}, MISSING, id="an index beyond the end"),
         pytest.param("p.x", {"p": Custom("Point", {"x": 3})}, 3, id="a field of a custom value"),

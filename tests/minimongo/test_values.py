@@ -22,13 +22,16 @@ from tests import strategies
     ("path", "document", "expected"),
     [
         pytest.param("a", {"a": 1}, [(1, False)], id="a field"),
-        pytest.param("a", {}, [(MISSING, False)], id="one that is not there"),
+        pytest.param("a", {}, [(MISSING, False)], id="a missing field"),
         pytest.param("a", {"a": [1, 2]}, [([1, 2], False)], id="an array, whole"),
         pytest.param("a.0", {"a": [1, 2]}, [(1, False)], id="an element"),
         pytest.param("a.0", {"a": [[1]]}, [([1], True)], id="an element that is an array is not searched"),
-        pytest.param("a.5", {"a": [1]}, [], id="an element beyond the end is nowhere"),
+        pytest.param("a.5", {"a": [1]}, [], id="an element beyond the end"),
         pytest.param(
-            "a.b", {"a": [{"b": 1}, 5, {"b": 2}, {}]}, [(1, False), (2, False), (MISSING, False)], id="a field of each"
+            "a.b",
+            {"a": [{"b": 1}, 5, {"b": 2}, {}]},
+            [(1, False), (2, False), (MISSING, False)],
+            id="a field of each element",
         ),
         pytest.param("a.b", {"a": 1}, [(MISSING, False)], id="a field of a number"),
         pytest.param("a.0.b", {"a": [5]}, [], id="a field of an element without fields"),
@@ -104,7 +107,7 @@ def test_a_checked_copy_consists_of_lists_and_dicts() -> None:
         pytest.param(1j, id="a complex number"),
         pytest.param([object()], id="an unknown object inside"),
         pytest.param({1: 2}, id="a name that is not a string"),
-        pytest.param(dt.datetime(2026, 1, 1), id="a moment without time zone"),  # noqa: DTZ001
+        pytest.param(dt.datetime(2026, 1, 1), id="a date without a time zone"),  # noqa: DTZ001
     ],
 )
 def test_a_value_of_another_type_is_rejected(value: Any) -> None:
