@@ -15,7 +15,7 @@ TIMES = st.lists(st.floats(0, 1e5, allow_subnormal=False).map(lambda value: roun
 @pytest.mark.parametrize(
     ("values", "width", "drawn"),
     [
-        pytest.param([], 10, ("", 1), id="nothing"),
+        pytest.param([], 10, ("", 1), id="no values"),
         pytest.param([1.0, 2.0, 4.0, 8.0], 10, ("▂▃▅█", 1), id="the largest is full"),
         pytest.param([0.0, 0.0], 10, ("▁▁", 1), id="zeros"),
         pytest.param([8.0, None, 4.0], 10, ("█×▅", 1), id="a missing value"),
@@ -46,7 +46,7 @@ def test_a_bar_is_as_long_as_its_share(share: float, drawn: str) -> None:
 @pytest.mark.parametrize(
     ("values", "bins"),
     [
-        pytest.param([], [], id="nothing"),
+        pytest.param([], [], id="no values"),
         pytest.param([3.0], [Bin(3.0, 3.5, 1)], id="one value"),
         pytest.param([0.0], [Bin(0.0, 1.0, 1)], id="zero"),
         pytest.param([1.0, 1.5, 2.9], [Bin(1.0, 1.5, 1), Bin(1.5, 2.0, 1), Bin(2.0, 2.5, 0), Bin(2.5, 3.0, 1)], id="equal bins"),

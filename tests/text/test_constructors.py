@@ -24,9 +24,9 @@ OID = "507f1f77bcf86cd799439011"
         pytest.param("Date", [1.7], ejson.date_from_ms(1), id="E4: cut off toward zero"),
         pytest.param("Date", ["1970-01-01T00:00:00.0019Z"], ejson.date_from_ms(1), id="E4: in text as well"),
         pytest.param("Date", [math.nan], Date(None), id="the invalid date"),
-        pytest.param("Date", ["0001-01-01T00:00+01:00"], Date(-62135600400000), id="before the first year of Python's"),
+        pytest.param("Date", ["0001-01-01T00:00+01:00"], Date(-62135600400000), id="before the first year of Python"),
         pytest.param("Date", [-8640000000000000], Date(-8640000000000000), id="the earliest"),
-        pytest.param("ISODate", ["1970-01-01"], ejson.date_from_ms(0), id="MongoDB's name for it"),
+        pytest.param("ISODate", ["1970-01-01"], ejson.date_from_ms(0), id="MongoDB's name of Date"),
         pytest.param("Binary", ["AQ"], b"\x01", id="E5"),
         pytest.param("RegExp", ["a"], RegExp("a", ""), id="without flags"),
         pytest.param("RegExp", ["a", "s"], RegExp("a", "s"), id="E10: flags are kept as they are"),
@@ -68,9 +68,9 @@ def test_an_argument_of_the_wrong_type_raises_a_type_error(name: str, arguments:
         pytest.param("Date", [-math.inf], id="E4: never"),
         pytest.param("Binary", ["=AAA"], id="V16"),
         pytest.param("RegExp", ["("], id="V38"),
-        pytest.param("ObjectID", [""], id="E9: nothing"),
+        pytest.param("ObjectID", [""], id="E9: an empty text"),
         pytest.param("Decimal", ["1_0"], id="not a decimal"),
-        pytest.param("Custom", ["oid", OID], id="a type that we know"),
+        pytest.param("Custom", ["oid", OID], id="the name of a built-in type"),
     ],
 )
 def test_an_invalid_argument_raises_an_ejson_error(name: str, arguments: list[EJSONValue]) -> None:

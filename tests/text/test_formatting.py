@@ -55,8 +55,8 @@ class _Level(enum.IntEnum):
         pytest.param(decimal.Decimal("1.10"), 'Decimal("1.10")', id="a decimal"),
         pytest.param(decimal.Decimal("sNaN"), 'Decimal("NaN")', id="a decimal NaN"),
         pytest.param(Custom("t", {"$date": 0}), 'Custom("t", {"$date": 0})', id="E18"),
-        pytest.param(Custom("t", []), 'Custom("t", [])', id="a custom type with little in it"),
-        pytest.param([Custom("t", [{"$date": 0}]), {"$date": 0}], '[Custom("t", [{"$date": 0}]), {"$escape": {"$date": 0}}]', id="E18 within, E16 beside"),
+        pytest.param(Custom("t", []), 'Custom("t", [])', id="a custom type with an empty value"),
+        pytest.param([Custom("t", [{"$date": 0}]), {"$date": 0}], '[Custom("t", [{"$date": 0}]), {"$escape": {"$date": 0}}]', id="E18 in a custom type, E16 next to it"),
     ],
 )  # fmt: skip
 def test_a_value_is_written_as_a_literal(value: EJSONValue, shown: str) -> None:
@@ -135,7 +135,7 @@ def test_values_may_be_nested_to_any_depth() -> None:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        pytest.param([1, 2, 3], "[1, 2, 3]", id="just within"),
+        pytest.param([1, 2, 3], "[1, 2, 3]", id="within all limits"),
         pytest.param(list(range(12_348)), "[0, 1, 2, ... 12,345 more, use `full`]", id="an array"),
         pytest.param({"a": 1, "b": 2, "c": 3, "d": 4}, '{"a": 1, "b": 2, "c": 3, ... 1 more, use `full`}', id="an object"),
         pytest.param("abcdef", '"abcde" ... 1 more characters, use `full`', id="a string"),

@@ -101,7 +101,7 @@ def test_a_literal_has_a_value(text: str, value: EJSONValue) -> None:
 @pytest.mark.parametrize(
     ("text", "position", "words"),
     [
-        pytest.param("", 0, "missing a value", id="nothing"),
+        pytest.param("", 0, "missing a value", id="an empty text"),
         pytest.param("{a:", 3, "missing a value, and { is not closed", id="no value"),
         pytest.param("{a", 2, "missing ':' after the key", id="no colon"),
         pytest.param("{a: 1", 5, "{ is not closed", id="an object without end"),
@@ -164,7 +164,7 @@ def test_an_invalid_literal_is_rejected_with_the_position(text: str, position: i
     ("word", "value"),
     [
         pytest.param("Hello", "Hello", id="a word"),
-        pytest.param("", "", id="nothing"),
+        pytest.param("", "", id="an empty text"),
         pytest.param(" ", " ", id="a space"),
         pytest.param("5", 5, id="a number"),
         pytest.param("-1", -1, id="a negative number"),
@@ -342,7 +342,7 @@ def test_outside_the_shell_variables_are_errors() -> None:
         pytest.param(b"5", 5, id="a number"),
         pytest.param(b"Hello, you\r\n", "Hello, you", id="text"),
         pytest.param(b"\xef\xbb\xbf[1]", [1], id="with a byte order mark"),
-        pytest.param(b"", "", id="nothing"),
+        pytest.param(b"", "", id="an empty file"),
     ],
 )
 def test_a_file_is_read_as_a_value(tmp_path: Path, data: bytes, value: EJSONValue) -> None:

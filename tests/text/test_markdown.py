@@ -1,4 +1,4 @@
-"""Markdown is laid out for terminals of any width."""
+"""Markdown is formatted for terminals of any width."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from ddpshell.text.prose import cell_width
         pytest.param("<!-- file: x -->\n```text\nx\n```\n", ["    x"], id="a comment"),
         pytest.param("`a` **b** [c](d.md)\n", ["`a` b c"], id="code, bold text and a link"),
         pytest.param("2 * 3 ** 4\n", ["2 * 3 ** 4"], id="signs that mark nothing"),
-        pytest.param("", [], id="nothing"),
+        pytest.param("", [], id="an empty text"),
     ],
 )
-def test_a_block(markdown: str, lines: list[str]) -> None:
+def test_a_block_is_laid_out_for_a_narrow_terminal(markdown: str, lines: list[str]) -> None:
     assert [line.rstrip() for line in plain(render_markdown(markdown, 15)).splitlines()] == lines
 
 

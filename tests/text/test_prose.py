@@ -13,7 +13,7 @@ from ddpshell.text.prose import cell_width, clip, point_at, wrapped
 @pytest.mark.parametrize(
     ("text", "width", "expected"),
     [
-        pytest.param("all of it fits", 20, "all of it fits", id="nothing to do"),
+        pytest.param("all of it fits", 20, "all of it fits", id="a text that fits"),
         pytest.param("one two three four", 9, "one two\nthree\nfour", id="between words"),
         pytest.param("  one two three", 9, "  one two\n  three", id="at the margin"),
         pytest.param("set    one two three", 14, "set    one two\n       three", id="at the last column"),
@@ -72,11 +72,11 @@ def test_the_columns_of_a_text_are_counted(text: str, width: int) -> None:
 @pytest.mark.parametrize(
     ("text", "width", "clipped"),
     [
-        pytest.param("abc", 3, "abc", id="it fits"),
-        pytest.param("abcd", 3, "ab\u2026", id="too long"),
+        pytest.param("abc", 3, "abc", id="a text that fits"),
+        pytest.param("abcd", 3, "ab\u2026", id="a text that is too long"),
         pytest.param("\u65e5\u672c\u8a9e", 4, "\u65e5\u2026", id="wide characters are not split"),
-        pytest.param("abc", 1, "\u2026", id="no room"),
-        pytest.param("abc", 0, "", id="no columns at all"),
+        pytest.param("abc", 1, "\u2026", id="one column"),
+        pytest.param("abc", 0, "", id="no columns"),
     ],
 )
 def test_a_long_text_is_cut_with_an_ellipsis(text: str, width: int, clipped: str) -> None:

@@ -79,8 +79,8 @@ def test_every_kind_of_token_is_recognized() -> None:
         pytest.param('"a\\u00e9\\n"', "a\u00e9\n", id="JSON's escapes"),
         pytest.param(r"'\'\x1b\v\u{1f600}'", "'\x1b\v\U0001f600", id="JavaScript's escapes"),
         pytest.param(r'"\ud83d\ude00"', "\U0001f600", id="a pair is one character"),
-        pytest.param(r'"\ud83d\u{de00}"', "\ud83d\ude00", id="braces do not pair"),
-        pytest.param(r'"\ud800"', "\ud800", id="E32: half a pair"),
+        pytest.param(r'"\ud83d\u{de00}"', "\ud83d\ude00", id="\\u{} escapes do not make a pair"),
+        pytest.param(r'"\ud800"', "\ud800", id="E32: a lone surrogate"),
         pytest.param('"\t\x00"', "\t\x00", id="controls as they are"),
     ],
 )
@@ -105,7 +105,7 @@ def test_text_that_only_resembles_a_number_is_invalid(text: str) -> None:
         pytest.param(r'"\u{110000}"', 1, False, id="beyond Unicode"),
         pytest.param("/* abc", 0, True, id="a comment without end"),
         pytest.param("/*/", 0, True, id="one slash for two"),
-        pytest.param("#", 0, False, id="nothing"),
+        pytest.param("#", 0, False, id="a lone character"),
     ],
 )
 def test_an_invalid_token_has_the_position_of_its_problem(text: str, position: int, is_open: bool) -> None:
