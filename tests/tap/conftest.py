@@ -1,4 +1,4 @@
-"""A proxy in the test's process, and clients that see each byte."""
+"""A proxy in the test's process, and clients that send and read single bytes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class WatchedTap:
             self._changed.notify_all()
 
     def events(self, kind: type[Event], count: int = 0) -> list[Event]:
-        """Wait until there are so many events of a kind, and return all of them."""
+        """Wait until there is this number of events of a kind, and return all of them."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self._of(kind)) >= count, PATIENCE), self._events
             return self._of(kind)
@@ -108,7 +108,7 @@ class RawClient:
 
 
 class StartTap(Protocol):
-    """Starts a proxy for a URL; it is stopped when the test is over."""
+    """Starts a proxy for a URL. The proxy is stopped at the end of the test."""
 
     def __call__(self, url: str, **settings: Any) -> WatchedTap: ...
 

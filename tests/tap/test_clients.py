@@ -1,4 +1,4 @@
-"""Clients of other projects notice nothing of the proxy: npm's on Node, and Meteor's own, SockJS and simpleddp in a real browser."""
+"""The proxy does not affect clients of other projects: those of npm on Node, and those of Meteor, SockJS and simpleddp in a browser."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def modules() -> Path:
 def test_clients_on_node_get_the_same_answers(
     start_tap: StartTap, modules: Path, program: str, arguments: list[str]
 ) -> None:
-    """They also lose their connection, and reconnect."""
+    """The clients also lose their connection, and reconnect."""
     with demo_server().running() as server:
         direct = run(program, server.port, modules, arguments=arguments)
     with demo_server().running() as server:
@@ -62,7 +62,7 @@ def test_clients_on_node_get_the_same_answers(
 
 
 def meteor_client() -> str:
-    """The packages of Meteor for a browser, as an app has them, up to its DDP client."""
+    """The packages of Meteor for a browser, in the order in which an app loads them, up to the DDP client."""
     [file] = _METEOR.glob("*.js")
     text, last = file.read_text(), 'Package._define("ddp-client"'
     end = text.index("\n", text.index(last))
@@ -76,7 +76,7 @@ def meteor_client() -> str:
 
 
 def bundle(modules: Path, entry: str) -> str:
-    """A CommonJS package with all that it requires, for a browser."""
+    """A CommonJS package with all required packages, for a browser."""
     parts: dict[Path, str] = {}
 
     def add(name: str, folder: Path) -> Path:
@@ -182,7 +182,7 @@ def test_a_page_in_a_browser_survives_restarts_of_the_server_and_of_the_proxy(
         to = ["--to", f"http://{app.address}/shop"]
         process = start("tap", "--listen", "0", *to, "--record", str(recordings[0]))
         url = url_of(process)
-        # Without the prefix.
+        # The page asks without the prefix.
         browser.command("Page.navigate", url=f"http://{url}/")
         browser.wait_for("document.readyState === 'complete' && document.title === 'app'")
         assert browser.problems == []
@@ -206,7 +206,7 @@ def test_a_page_in_a_browser_survives_restarts_of_the_server_and_of_the_proxy(
         finished(process)
     for recording, count in zip(recordings, (4, 2), strict=True):
         summary = json.loads(ddp("read", str(recording)).out)
-        # Those of Meteor's client and of simpleddp, before and after the restart of the server.
+        # The sessions of Meteor's client and of simpleddp, before and after the restart of the server.
         assert [(row["method"], row["count"], row["unanswered"]) for row in summary["calls"]] == [("upper", count, 0)]
         assert summary["connections"] >= count, recording.read_text()
         assert [finding for finding in summary["lint"] if finding["rule"] != "unanswered"] == []

@@ -32,7 +32,7 @@ def is_over(conversation: Conversation) -> bool:
 
 
 def test_requests_on_one_connection_are_answered_in_order(start_tap: StartTap) -> None:
-    """Keep-alive, HEAD, 204, 304, chunks, and a request that the client sends before the answer to the one before."""
+    """Keep-alive, HEAD, 204, 304, chunks, and a request that the client sends before the answer to the earlier one."""
     answers = [
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
         b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n",
@@ -249,7 +249,7 @@ def test_both_directions_pass_byte_for_byte(start_tap: StartTap) -> None:
 def test_bytes_right_after_the_upgrade_are_frames(start_tap: StartTap) -> None:
     """Both sides may send frames in one piece with the heads."""
 
-    # The client does not wait, as it should; what it sends is neither lost nor taken for a request.
+    # This client does not wait for the answer, as it should. Its bytes must be neither lost nor parsed as a request.
     def impatient(conversation: Conversation) -> None:
         conversation.read_request()
         conversation.send_bytes(b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + frame(1, b"GET / HTTP/1.1"))
@@ -363,7 +363,7 @@ def test_held_bytes_pass_later(start_tap: StartTap) -> None:
     with ScriptedServer(script) as server:
         watched = start_tap(server.url)
         with watched.client() as client:
-            # A connection that is made meanwhile waits, too.
+            # A new connection waits, too.
             watched.tap.hold(True)
             client.request("GET /websocket", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: x")
             watched.tap.hold(False)

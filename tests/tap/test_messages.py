@@ -11,7 +11,7 @@ from ddpshell.exceptions import RemoteProtocolError
 from ddpshell.tap.messages import Conversation, Unmasker
 from tests.tap.websockets import frame
 
-#: Opcode, payload, mask, and whether it is the last frame of its message. Lengths are around those where headers change.
+#: Opcode, payload, mask, and whether this is the last frame of its message. The lengths are near those at which headers change.
 FRAMES = st.lists(
     st.tuples(
         st.integers(0, 15),
@@ -78,7 +78,7 @@ def test_invalid_frames_are_reported_once(data: bytes, is_sent: bool) -> None:
     [fault] = conversation.receive(data, is_sent=is_sent)
     assert isinstance(fault, RemoteProtocolError)
     assert list(conversation.receive(data, is_sent=is_sent)) == []
-    # The other side is still read.
+    # The proxy still reads from the other side.
     other = frame(1, b"{}", mask=None if is_sent else b"abcd")
     assert list(conversation.receive(other, is_sent=not is_sent)) == ["{}"]
 

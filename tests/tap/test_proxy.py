@@ -22,7 +22,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def echo(conversation: Conversation) -> None:
-    """Accept a WebSocket, send the request back in a frame, and then bytes as they come."""
+    """Accept a WebSocket, send the request back in a frame, and then send all received bytes back."""
     conversation.upgrade()
     conversation.send_bytes(frame(1, conversation.request.encode()))
     conversation.send_bytes(conversation.read_bytes(6))
@@ -62,7 +62,7 @@ def test_the_answer_to_a_long_request_for_a_server_that_is_down_is_not_lost(star
         sender.join(PATIENCE)
 
 
-def test_a_target_with_tls_and_a_prefix(start_tap: StartTap, authority: Authority) -> None:
+def test_a_server_with_tls_and_a_path_prefix_is_reached(start_tap: StartTap, authority: Authority) -> None:
     with ScriptedServer(echo, tls=authority.server("localhost")) as server:
         url = f"https://ann:s3cret@localhost:{server.port}/shop"
         watched = start_tap(url, tls=TLSOptions(cacert=authority.cacert), ip_version=4)
@@ -83,7 +83,7 @@ def test_a_target_with_tls_and_a_prefix(start_tap: StartTap, authority: Authorit
 def test_a_client_that_sends_nothing_more_gets_a_response_through_tls(
     start_tap: StartTap, authority: Authority
 ) -> None:
-    """TLS cannot end one direction alone, so the server is not told."""
+    """TLS cannot end one direction alone, so the proxy does not tell the server."""
     asked, ended = threading.Event(), threading.Event()
 
     def script(conversation: Conversation) -> None:
@@ -99,7 +99,7 @@ def test_a_client_that_sends_nothing_more_gets_a_response_through_tls(
             client.socket.shutdown(socket.SHUT_WR)
             assert asked.wait(PATIENCE)
             with watched.client() as other:
-                # The proxy has read the end before it reads this.
+                # The proxy has read the end of the first client before it reads this request.
                 other.send(b"?\r\n\r\n")
                 other.rest()
             ended.set()
@@ -130,11 +130,11 @@ def test_a_server_whose_tls_fails_is_reported(
         assert body.startswith(f"ddp tap: {reason}".replace("PORT", str(server.port)))
 
 
-def test_a_host_that_does_not_exist_and_one_that_does_not_answer(start_tap: StartTap) -> None:
+def test_an_unknown_host_and_a_silent_host_are_reported(start_tap: StartTap) -> None:
     with start_tap("http://host.invalid").client() as client:
         client.request("GET /")
         assert b"\r\n\r\nddp tap: cannot find the host of host.invalid: " in client.rest()
-    # The handshake of TLS waits for a server that accepts connections and says nothing.
+    # The handshake of TLS waits for a server that accepts connections and sends nothing.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         with start_tap(f"https://127.0.0.1:{port}", connect_timeout=0.01).client() as client:
@@ -142,7 +142,7 @@ def test_a_host_that_does_not_exist_and_one_that_does_not_answer(start_tap: Star
             assert client.rest().endswith(f"ddp tap: no answer from 127.0.0.1:{port} in time\n".encode())
 
 
-def test_a_port_that_is_taken_and_a_certificate_that_is_missing_are_errors(start_tap: StartTap) -> None:
+def test_a_port_in_use_and_a_missing_certificate_are_errors(start_tap: StartTap) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         tap = WatchedTap("localhost:1").tap
         with pytest.raises(OSError, match="address already in use"):
@@ -152,7 +152,7 @@ def test_a_port_that_is_taken_and_a_certificate_that_is_missing_are_errors(start
         start_tap("https://localhost:1", tls=TLSOptions(cacert="/missing"))
 
 
-def test_it_stops_while_connections_are_open_and_being_made(start_tap: StartTap) -> None:
+def test_the_proxy_stops_while_connections_are_open_and_being_made(start_tap: StartTap) -> None:
     with ScriptedServer(echo) as server, socket.create_server(("127.0.0.1", 0)) as silent:
         watched = start_tap(server.url)
         other = start_tap(f"https://127.0.0.1:{silent.getsockname()[1]}")
@@ -165,5 +165,5 @@ def test_it_stops_while_connections_are_open_and_being_made(start_tap: StartTap)
             assert client.rest() is not None
             [closed] = watched.events(Closed)
             assert (closed.number, closed.by) == (1, "proxy")
-        # A second time does nothing.
+        # A second call has no effect.
         watched.tap.stop()

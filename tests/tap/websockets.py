@@ -1,4 +1,4 @@
-"""WebSocket frames as bytes, for tests that must know each of them."""
+"""WebSocket frames as bytes, for tests that compare each byte."""
 
 from __future__ import annotations
 
