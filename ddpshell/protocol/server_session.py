@@ -309,7 +309,7 @@ class ServerSession:
     def send(self, message: Message | str) -> None:
         """Send a message, which can be encoded already; queue it while there is no socket. Messages after the end of the session are dropped (S19)."""
         if self.state is ServerSessionState.ESTABLISHED:
-            if not isinstance(message, (Ping, Pong)):
+            if type(message) not in (Ping, Pong):
                 self.sent_count += 1  # R20
             self._add_text(message)
         elif self.state is ServerSessionState.DETACHED:

@@ -317,6 +317,7 @@ class Subscription:
         user_id: The id of the user who subscribed, or None. When the user changes, the publication runs again with another
             `Subscription`.
         connection: The client's connection.
+        stopped: Whether the subscription has ended.
     """
 
     def __init__(
@@ -339,12 +340,8 @@ class Subscription:
         self.is_ready = False
         self._publisher = publisher
         self._unblock = unblock
-        self._stop_callbacks: list[Callable[[], object]] | None = []
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the subscription has ended."""
-        return self._stop_callbacks is None
+        self.stopped = False
+        self._stop_callbacks: list[Callable[[], object]] = []
 
     def added(self, collection: str, id_: DocumentID, fields: Mapping[str, EJSONValue] | None = None) -> None:
         """Publish a document. An `_id` among the fields is ignored.
@@ -404,7 +401,7 @@ class Subscription:
     def on_stop(self, callback: Callable[[], object]) -> None:
         """Call `callback` once when the subscription ends, or now if it has ended already (S65)."""
         with self._publisher.lock:
-            if self._stop_callbacks is not None:
+            if not self.stopped:
                 self._stop_callbacks.append(callback)
                 return
         callback()
@@ -415,8 +412,9 @@ class Subscription:
 
     def deactivate(self) -> Sequence[Callable[[], object]]:
         """Mark the subscription as ended. Only the connection calls this, and then calls the returned callbacks without a lock."""
-        callbacks, self._stop_callbacks = self._stop_callbacks, None
-        return callbacks or ()
+        self.stopped = True
+        callbacks, self._stop_callbacks = self._stop_callbacks, []
+        return callbacks
 
     def for_user(self, user_id: str | None) -> Subscription:
         """Create the `Subscription` with which the publication runs again for another user (S66)."""

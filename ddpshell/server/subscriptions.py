@@ -183,7 +183,9 @@ class Subscriptions:
             visible = self._view.apply(subscription, change)
             if visible is not None and not self._is_user_changing:
                 self._client.send(encoded if visible is change else _message(visible, self._empty_fields))
-        self._client.wait_for_reader()
+        if not change.for_many:
+            # Other clients wait for a change for many, and for the thread that publishes it.
+            self._client.wait_for_reader()
 
     def ready(self, subscription: Subscription) -> None:
         """See Subscription.ready."""

@@ -249,6 +249,8 @@ class Socket(asyncio.Protocol):
             extensions=endpoints.extensions, max_size=endpoints.message_limit, logger=_websocket_logger
         )
         self._framed = False
+        # Whether `websockets` must encode and decode all frames: to compress them, or to log them.
+        self._uses_websockets = True
         # Whether the next byte begins a frame and `websockets` need not decode it, see `_read_plain`.
         self._is_plain = False
         self._fragments: list[bytes] = []
@@ -265,19 +267,17 @@ class Socket(asyncio.Protocol):
         if self._protocol.state is not OPEN or self._stalled:
             return
         self._endpoints.observe(self, texts, True)
+        if self._framed:
+            texts = [sockjs.frame_for_client([str(text)]) for text in texts]
         if self._uses_websockets:
             for text in texts:
-                data = sockjs.frame_for_client([str(text)]) if self._framed else text
-                self._protocol.send_text(data.encode())
+                self._protocol.send_text(text.encode())
             self._write()
             return
         # Without compression `websockets` is not needed, and would take most of the time.
         if self._protocol.writes:
             self._write()
-        if self._framed:
-            frames = [text_frame(sockjs.frame_for_client([str(text)])) for text in texts]
-        else:
-            frames = [text.frame if isinstance(text, SharedText) else text_frame(text) for text in texts]
+        frames = [text.frame if isinstance(text, SharedText) else text_frame(text) for text in texts]
         if not self._transport.is_closing():
             self._transport.write(b"".join(frames))
 
@@ -373,17 +373,16 @@ class Socket(asyncio.Protocol):
                 if not self._read_plain(texts):
                     break
             else:
-                piece = bytes(self._unread[:_PIECE])
-                del self._unread[:_PIECE]
+                # A request is read alone, because the frames after it may be plain.
+                end = self._unread.find(_END_OF_HEADERS) if self.owner is None else -1
+                piece = bytes(self._unread[: _PIECE if end < 0 else min(_PIECE, end + len(_END_OF_HEADERS))])
+                del self._unread[: len(piece)]
                 self._protocol.receive_data(piece)
                 for event in self._protocol.events_received():
                     if isinstance(event, Frame):
                         self._handle_frame(event, texts)
                     elif isinstance(event, Request):
                         self._handle_request(event)
-                        # Only if no frame came with the request, the next byte begins one.
-                        is_last = piece.find(_END_OF_HEADERS) == len(piece) - len(_END_OF_HEADERS)
-                        self._is_plain = is_last and not self._framed and not self._uses_websockets
             size += sum(map(len, texts[count:]))
             if size > _BATCH:
                 self._deliver(texts)
@@ -424,11 +423,6 @@ class Socket(asyncio.Protocol):
         del self._unread[:start]
         return start > 0 or not self._is_plain
 
-    @property
-    def _uses_websockets(self) -> bool:
-        """Whether `websockets` must encode and decode all frames: to compress them, or to log them."""
-        return bool(self._protocol.extensions) or self._protocol.debug
-
     def _handle_request(self, request: Request) -> None:
         self._cancel_timers()
         path = request.path.partition("?")[0]
@@ -453,6 +447,8 @@ class Socket(asyncio.Protocol):
             return
         self.headers = {name.lower(): ", ".join(headers.get_all(name)) for name in headers}
         self._framed = framed
+        self._uses_websockets = bool(self._protocol.extensions) or self._protocol.debug
+        self._is_plain = not framed and not self._uses_websockets
         if framed:
             self._protocol.send_text(sockjs.OPEN_FRAME.encode())
             self._later(SOCKJS_PING_INTERVAL, self._ping)

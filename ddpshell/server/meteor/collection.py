@@ -251,26 +251,25 @@ class Collection:
             return
         with no_waiting(), one_wake_up():
             while self._writes:
-                write = self._writes[0]
                 try:
-                    for query in list(self._queries):
-                        self._notify(query, write)
+                    self._notify(self._writes[0])
                 finally:
                     self._writes.popleft()
 
-    def _notify(self, query: _LiveQuery, write: _Write) -> None:
-        if not query.is_published:
-            wake_up_now()
-        try:
-            query.document_written(write)
-        except Exception as error:
-            wake_up_now()
-            # The caller who writes and the other observers must not get this exception.
-            if query.failed is not None and (query.is_published or isinstance(error, QueryError)):
-                self.detach(query)
-                query.failed(error)
-            else:
-                logger.exception("exception in an observer of the collection %r", self.name)
+    def _notify(self, write: _Write) -> None:
+        for query in list(self._queries):
+            if not query.is_published:
+                wake_up_now()
+            try:
+                query.document_written(write)
+            except Exception as error:
+                wake_up_now()
+                # The caller who writes and the other observers must not get this exception.
+                if query.failed is not None and (query.is_published or isinstance(error, QueryError)):
+                    self.detach(query)
+                    query.failed(error)
+                else:
+                    logger.exception("exception in an observer of the collection %r", self.name)
 
 
 class Cursor:
