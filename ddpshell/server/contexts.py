@@ -17,7 +17,7 @@ from ..ejson import EJSONValue
 from ..protocol.codec import DocumentID, encode_document_id
 from ..protocol.messages import Result, Updated
 from ..protocol.random_stream import RandomStream
-from .handlers import Handler
+from .handlers import Handler, result_or_error, result_or_error_async
 from .merge_box import Change
 
 __all__ = [
@@ -420,25 +420,32 @@ class Subscription:
         """Create the `Subscription` with which the publication runs again for another user (S66)."""
         return Subscription(self._publisher, self.handler, self.id, self.params, user_id, lambda: None, self.started_at)
 
-    def arguments(self) -> Sequence[Any]:
-        """Return the publication's arguments: this object and copies of the client's parameters.
-
-        Raises:
-            MatchError: The client sent too few or too many parameters.
-        """
+    def call(self) -> Any:
+        """Call the publication with copies of the client's parameters. Raises MatchError, or what the publication raises."""
         params = ejson.clone(self.params)
         assert isinstance(params, list)
-        return self.handler.arguments(params, self)
+        return self.handler.function(*self.handler.arguments(params, self))
 
-    def publish_result(self, result: object) -> None:
-        """Publish the cursors that a publication returned, and become ready (S63, S64)."""
+    def run(self) -> None:
+        """Run a publication that is a plain function."""
+        self.publish_result(*result_or_error(self.call))
+
+    async def run_async(self) -> None:
+        """Run a publication that is an `async def`."""
+        self.publish_result(*await result_or_error_async(self.call))
+
+    def publish_result(self, result: object, error: BaseException | None) -> None:
+        """Publish the cursors that a publication returned, and become ready (S63, S64); or end because of its exception."""
+        if error is not None:
+            self.error(error)
+            return
         if self.stopped or result is None:
             return
         several = isinstance(result, (list, tuple))
         try:
             self._publish_cursors(result if isinstance(result, (list, tuple)) else [result], several=several)
-        except Exception as error:  # noqa: BLE001 - sent, not swallowed
-            self.error(error)
+        except Exception as failure:  # noqa: BLE001 - sent, not swallowed
+            self.error(failure)
             return
         self.ready()
 

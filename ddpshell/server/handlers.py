@@ -107,8 +107,8 @@ def result_or_error(function: Callable[[], Any]) -> tuple[Any, BaseException | N
         return None, error
 
 
-async def result_or_error_async(awaitable: Awaitable[Any]) -> tuple[Any, BaseException | None]:
-    """Await a coroutine of the application and return its result, or the exception that it raised.
+async def result_or_error_async(function: Callable[[], Awaitable[Any]]) -> tuple[Any, BaseException | None]:
+    """Await an `async def` function of the application and return its result, or the exception that it raised.
 
     A SystemExit that is not caught here would end the event loop, and the server with it.
 
@@ -117,9 +117,9 @@ async def result_or_error_async(awaitable: Awaitable[Any]) -> tuple[Any, BaseExc
     """
     task = asyncio.current_task()
     try:
-        return await awaitable, None
+        return await function(), None
     except BaseException as error:
-        # The coroutine can also raise this when something that it awaits is canceled. That is an error like any other.
+        # The function can also raise this when something that it awaits is canceled. That is an error like any other.
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise
         return None, error

@@ -11,12 +11,13 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias, assert_never
+from itertools import repeat
+from typing import Any, TypeAlias, assert_never
 
 from ..exceptions import EJSONError, MethodError
 from ..protocol.messages import ABSENT, Message, Nosub, Result, Updated
 from ..protocol.server_session import MessageRefused, MethodReceived, SubReceived, UnsubReceived
-from .contexts import MethodInvocation, Subscription, invoke, invoke_async
+from .contexts import MethodInvocation, invoke, invoke_async
 from .errors import wire_error
 from .handlers import Handler, result_or_error, result_or_error_async, result_text
 from .rate_limit import Attempt
@@ -38,6 +39,9 @@ class _SessionOpened:
 
 #: A handler is a universal publication that was registered after the session had started (S68).
 _Entry: TypeAlias = MethodReceived | SubReceived | UnsubReceived | MessageRefused | _SessionOpened | Handler
+
+#: A function of the application, and the function that gets its result or its exception.
+_Started: TypeAlias = tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]]
 
 
 class _Execution:
@@ -78,20 +82,13 @@ class MessageQueue:
         self._on_room = on_room
         self._entries: deque[tuple[_Entry, int]] = deque()
         self._size = 0
+        # Whether so many messages wait that the server should not read more. It ends when half of that waits.
+        self.is_full = False
         self._is_owned = False
         # How many executions have unblocked and still run. If there are too many, the queue waits until one of them ends.
         self._outstanding = 0
         self._waits_for_outstanding = False
         self._closed = False
-
-    @property
-    def is_full(self) -> bool:
-        """Whether so many messages wait that the server should not read more."""
-        return self._is_above(1)
-
-    def _is_above(self, divisor: int) -> bool:
-        most = self._registrations.options.receive_limit
-        return len(self._entries) > most // divisor or self._size > _SIZE_LIMIT // divisor
 
     # --------------------------------------------------------------------------- adding messages (event loop's thread)
 
@@ -107,8 +104,9 @@ class MessageQueue:
                 return
             # Messages that arrive together are counted as equally large.
             share = size // len(entries)
-            self._entries.extend((entry, share) for entry in entries)
+            self._entries.extend(zip(entries, repeat(share), strict=False))
             self._size += share * len(entries)
+            self.is_full |= self._is_above(1)
             if self._is_owned:
                 return
             self._is_owned = True
@@ -129,13 +127,16 @@ class MessageQueue:
             if not self._entries:
                 self._is_owned = False
                 return None
-            was_above = self._is_above(2)
             entry, size = self._entries.popleft()
             self._size -= size
-            has_room = was_above and not self._is_above(2)
-        if has_room:
-            self._runtime.call_on_loop(self._on_room)
-        return entry
+            if self.is_full and not self._is_above(2):
+                self.is_full = False
+                self._runtime.call_on_loop(self._on_room)
+            return entry
+
+    def _is_above(self, divisor: int) -> bool:
+        most = self._registrations.options.receive_limit
+        return len(self._entries) > most // divisor or self._size > _SIZE_LIMIT // divisor
 
     def _unblock(self, execution: _Execution) -> None:
         """Let the queue go on while an execution that owned it still runs."""
@@ -173,7 +174,7 @@ class MessageQueue:
             if handler is not None or isinstance(entry, (UnsubReceived, _SessionOpened)):
                 self._runtime.workers.submit(partial(self._work, entry), self._client)
                 return
-            self._handle(entry, None, _Execution(self._runtime.loop.time()))
+            self._run(entry, None)
 
     def _work(self, entry: _Entry | None) -> None:
         """Handle entries on a worker thread, up to the first one that needs the event loop."""
@@ -182,12 +183,7 @@ class MessageQueue:
             if handler is not None and handler.is_async:
                 self._runtime.start_task(self._run_async, entry, handler)
                 return
-            execution = _Execution(self._runtime.loop.time())
-            try:
-                self._handle(entry, handler, execution)
-            except Exception:
-                logger.exception("internal error of the server")
-            if not self._finish(execution):
+            if not self._run(entry, handler):
                 return
             entry = self._next_entry()
             if entry is not None and self._runtime.workers.has_waiting:
@@ -195,10 +191,26 @@ class MessageQueue:
                 self._runtime.workers.submit(partial(self._work, entry), self._client)
                 return
 
-    async def _run_async(self, entry: _Entry, handler: Handler) -> None:
+    def _run(self, entry: _Entry, handler: Handler | None) -> bool:
+        """Handle an entry that has no handler, or one that is a plain function. See `_finish` for what it returns."""
         execution = _Execution(self._runtime.loop.time())
         try:
-            await self._handle_async(entry, handler, execution)
+            started = self._start(entry, handler, execution)
+            if started is not None:
+                function, finish = started
+                finish(*result_or_error(function))
+        except Exception:
+            logger.exception("internal error of the server")
+        return self._finish(execution)
+
+    async def _run_async(self, entry: _Entry, handler: Handler) -> None:
+        """Handle an entry whose handler is an `async def`."""
+        execution = _Execution(self._runtime.loop.time())
+        try:
+            started = self._start(entry, handler, execution)
+            if started is not None:
+                function, finish = started
+                finish(*await result_or_error_async(function))
         except Exception:
             logger.exception("internal error of the server")
         if self._finish(execution):
@@ -215,23 +227,16 @@ class MessageQueue:
             case _:
                 return None
 
-    def _call_message_hooks(self, entry: _Entry) -> None:
-        if self._registrations.message_hooks and isinstance(entry, (MethodReceived, SubReceived, UnsubReceived)):
-            call_hooks(self._registrations.message_hooks, entry, self._client.handle)
-
-    def _handle(self, entry: _Entry, handler: Handler | None, execution: _Execution) -> None:
-        """Handle an entry that has no handler, or one that is a plain function."""
-        self._call_message_hooks(entry)
+    def _start(self, entry: _Entry, handler: Handler | None, execution: _Execution) -> _Started | None:
+        """Handle an entry without an application's function, or return the function to call and the next step."""
+        hooks = self._registrations.message_hooks
+        if hooks and isinstance(entry, (MethodReceived, SubReceived, UnsubReceived)):
+            call_hooks(hooks, entry, self._client.handle)
         match entry:
             case MethodReceived():
-                invocation = self._start_method(entry, handler, execution)
-                if invocation is not None and handler is not None:
-                    result, error = result_or_error(partial(invoke, handler, entry.params, invocation))
-                    self._finish_method(entry, execution, result, error)
+                return self._start_method(entry, handler, execution)
             case SubReceived():
-                subscription = self._start_subscription(entry, handler, execution)
-                if subscription is not None:
-                    self._subscriptions.run(subscription)
+                return self._start_subscription(entry, handler, execution)
             case UnsubReceived():
                 self._subscriptions.unsubscribe(entry.id)
             case MessageRefused():
@@ -239,55 +244,36 @@ class MessageQueue:
             case _SessionOpened():
                 self._open_session()
             case Handler():
-                self._subscriptions.run(self._subscriptions.register(entry))
+                subscription = self._subscriptions.register(entry)
+                return subscription.call, subscription.publish_result
             case _:
                 assert_never(entry)
-
-    async def _handle_async(self, entry: _Entry, handler: Handler, execution: _Execution) -> None:
-        """Handle an entry whose handler is an `async def`."""
-        self._call_message_hooks(entry)
-        match entry:
-            case MethodReceived():
-                invocation = self._start_method(entry, handler, execution)
-                if invocation is not None:
-                    result, error = await result_or_error_async(invoke_async(handler, entry.params, invocation))
-                    self._finish_method(entry, execution, result, error)
-            case SubReceived():
-                subscription = self._start_subscription(entry, handler, execution)
-                if subscription is not None:
-                    await self._subscriptions.run_async(subscription)
-            case Handler():
-                await self._subscriptions.run_async(self._subscriptions.register(entry))
-            case _:
-                pass
+        return None
 
     def _open_session(self) -> None:
         for handler in list(self._registrations.universal):
             subscription = self._subscriptions.register(handler)
             if handler.is_async:
                 # The session does not wait for it, as in Meteor.
-                self._runtime.start_task(self._subscriptions.run_async, subscription)
+                self._runtime.start_task(subscription.run_async)
             else:
-                self._subscriptions.run(subscription)
+                subscription.run()
         call_hooks(self._registrations.connection_hooks, self._client.handle)
 
     # -------------------------------------------------------------------------------------- methods and subscriptions
 
-    def _start_method(
-        self, message: MethodReceived, handler: Handler | None, execution: _Execution
-    ) -> MethodInvocation | None:
-        """Prepare a call. Returns None if the call was refused, and answers it then."""
+    def _start_method(self, message: MethodReceived, handler: Handler | None, execution: _Execution) -> _Started | None:
         if handler is None:
             error = MethodError(404, f"Method '{message.method}' not found")
             self._report(message, execution, error)
             # This is the only case in which `result` comes before `updated` (S32).
             self._client.send(Result(message.id, error=wire_error(error, "")), Updated((message.id,)))
             return None
-        refusal = self._refusal(message)
+        refusal = self._refusal(message, execution)
         if refusal is not None:
             self._finish_method(message, execution, None, refusal)
             return None
-        return MethodInvocation(
+        invocation = MethodInvocation(
             message.method,
             user_id=self._subscriptions.user_id,
             connection=self._client.handle,
@@ -296,6 +282,8 @@ class MessageQueue:
             send=partial(self._send_part, execution, message.id),
             session=self._subscriptions,
         )
+        function = partial(invoke_async if handler.is_async else invoke, handler, message.params, invocation)
+        return function, partial(self._finish_method, message, execution)
 
     def _finish_method(
         self, message: MethodReceived, execution: _Execution, value: object, error: BaseException | None
@@ -325,20 +313,21 @@ class MessageQueue:
 
     def _start_subscription(
         self, message: SubReceived, handler: Handler | None, execution: _Execution
-    ) -> Subscription | None:
-        """Register a subscription. Returns None if it already exists or was refused."""
+    ) -> _Started | None:
         if message.id in self._subscriptions:
             return None  # S22
-        missing = MethodError(404, f"Subscription '{message.name}' not found") if handler is None else None
-        error = missing or self._refusal(message)
+        missing = MethodError(404, f"Subscription '{message.name}' not found")
+        error = missing if handler is None else self._refusal(message, execution)
         if handler is None or error is not None:
-            assert error is not None
             self._report(message, execution, error)
-            self._client.send(Nosub(message.id, wire_error(error, "")))
+            self._client.send(Nosub(message.id, wire_error(error or missing, "")))
             return None
-        return self._subscriptions.register(handler, message.id, message.params, partial(self._unblock, execution))
+        subscription = self._subscriptions.register(
+            handler, message.id, message.params, partial(self._unblock, execution)
+        )
+        return subscription.call, subscription.publish_result
 
-    def _refusal(self, message: MethodReceived | SubReceived) -> MethodError | None:
+    def _refusal(self, message: MethodReceived | SubReceived, execution: _Execution) -> MethodError | None:
         """Return the error for a client that has reached a limit, or None."""
         is_call = isinstance(message, MethodReceived)
         refusal = self._registrations.rate_limiter.refuse(
@@ -349,7 +338,7 @@ class MessageQueue:
                 self._client.handle.id,
                 self._client.handle.client_address,
             ),
-            self._runtime.loop.time(),
+            execution.started_at,
         )
         most = self._registrations.options.subscription_limit
         if refusal is None and not is_call and len(self._subscriptions) >= most:
@@ -359,6 +348,8 @@ class MessageQueue:
     def _report(
         self, message: MethodReceived | SubReceived, execution: _Execution, error: BaseException | None
     ) -> None:
+        if not self._registrations.activity_hooks:
+            return
         self._registrations.call_activity_hooks(
             "method" if isinstance(message, MethodReceived) else "sub",
             _name(message),

@@ -107,11 +107,10 @@ class RateLimiter:
         if not self._rules:
             return None
         with self._lock:
-            waits = [rule.count(attempt, now) for rule in self._rules.values()]
-        wait = max((wait for wait in waits if wait is not None), default=None)
-        if wait is None:
+            waits = [wait for rule in self._rules.values() if (wait := rule.count(attempt, now)) is not None]
+        if not waits:
             return None
-        milliseconds = max(0, math.ceil(wait * 1000))
+        milliseconds = max(0, math.ceil(max(waits) * 1000))
         return MethodError(
             "too-many-requests", self.message(math.ceil(milliseconds / 1000)), {"timeToReset": milliseconds}
         )

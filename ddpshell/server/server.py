@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from .. import ejson
@@ -226,7 +227,7 @@ class Server:
         running = self._running
         if running is None or running.on_loop_thread:
             raise RuntimeError(f"{method!r} is an async method: await server.call_async(...) while the server runs")
-        outcome = result_or_error_async(invoke_async(handler, arguments, invocation))
+        outcome = result_or_error_async(partial(invoke_async, handler, arguments, invocation))
         answer = asyncio.run_coroutine_threadsafe(outcome, running.loop)
         wait_until_done(answer)
         value, error = answer.result()

@@ -15,7 +15,7 @@ from ..protocol import codec
 from ..protocol.messages import EMPTY_OBJECT, Added, Changed, Message, Nosub, Raw, Ready, Removed
 from .contexts import ConnectionHandle, Subscription, current_invocation
 from .errors import wire_error
-from .handlers import Handler, call_all, result_or_error, result_or_error_async
+from .handlers import Handler, call_all
 from .merge_box import Change, MergeBox
 from .registrations import ActivityKind
 from .runtime import Runtime
@@ -96,28 +96,6 @@ class Subscriptions:
     def __len__(self) -> int:
         """The number of the client's own subscriptions, without universal publications."""
         return len(self._by_id)
-
-    def run(self, subscription: Subscription) -> None:
-        """Run a publication that is a plain function."""
-
-        def call() -> object:
-            return subscription.handler.function(*subscription.arguments())
-
-        self._publish_result(subscription, *result_or_error(call))
-
-    async def run_async(self, subscription: Subscription) -> None:
-        """Run a publication that is an `async def`."""
-
-        async def call() -> object:
-            return await subscription.handler.function(*subscription.arguments())
-
-        self._publish_result(subscription, *await result_or_error_async(call()))
-
-    def _publish_result(self, subscription: Subscription, result: object, error: BaseException | None) -> None:
-        if error is not None:
-            self.stop(subscription, error)
-        else:
-            subscription.publish_result(result)
 
     # ------------------------------------------------------------------------------------------------------------ end
 
@@ -239,13 +217,13 @@ class Subscriptions:
         try:
             # As many as possible run at the same time, as in Meteor.
             running = [
-                asyncio.run_coroutine_threadsafe(self.run_async(subscription), self._runtime.loop)
+                asyncio.run_coroutine_threadsafe(subscription.run_async(), self._runtime.loop)
                 for subscription in subscriptions
                 if subscription.handler.is_async
             ]
             for subscription in subscriptions:
                 if not subscription.handler.is_async:
-                    self.run(subscription)
+                    subscription.run()
             for future in running:
                 future.result()
         finally:
@@ -261,16 +239,13 @@ class Subscriptions:
         running: list[Awaitable[object]] = []
         for subscription in subscriptions:
             if subscription.handler.is_async:
-                running.append(runtime.loop.create_task(self.run_async(subscription), context=outside.copy()))
+                running.append(runtime.loop.create_task(subscription.run_async(), context=outside.copy()))
             else:
-                running.append(self._run_on_worker(subscription))
+                running.append(runtime.call_on_worker(subscription.run, self._client))
         try:
             await asyncio.gather(*running)
         finally:
             self._finish_user_change(before)
-
-    async def _run_on_worker(self, subscription: Subscription) -> None:
-        await self._runtime.call_on_worker(lambda: self.run(subscription), self._client)
 
     def _start_user_change(self, user_id: str | None) -> tuple[MergeBox, list[Subscription]]:
         with self.lock:

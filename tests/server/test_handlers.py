@@ -134,7 +134,7 @@ def test_any_exception_of_a_function_is_returned() -> None:
 
     assert result_or_error(lambda: 5) == (5, None)
     assert isinstance(result_or_error(exit_handler)[1], SystemExit)
-    assert isinstance(asyncio.run(result_or_error_async(fail()))[1], ValueError)
+    assert isinstance(asyncio.run(result_or_error_async(fail))[1], ValueError)
 
 
 def test_a_failing_callback_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
