@@ -8,19 +8,22 @@ Params are EJSON, or written as the arguments of `ddp call`: `["upper", Text(@no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from .. import ejson
 from ..ejson import EJSONValue, json_text
 from ..ejson.json_text import JSONValue
+from ..ejson.plain_text import plain_texts
 from ..exceptions import CommandError, EJSONError
 from ..text.literals import MAX_SIZE, opens_literal, parse, read_file
 from .event_queue import InputFile
 
-__all__ = ["LineReader", "Request", "parse_request"]
+__all__ = ["LineReader", "Request", "parse_request", "parse_requests"]
 
 # Bytes to read at a time.
 _PIECE = 1 << 16
@@ -31,13 +34,62 @@ class Request(Struct, frozen=True):
 
     Args:
         method: The name of the method.
-        params: Its arguments.
+        params: Its arguments; or the text of an EJSON array, if the arguments need not be read.
         tags: Keys that the answer repeats: `id`, if the line has one.
     """
 
     method: str
-    params: list[EJSONValue]
+    params: list[EJSONValue] | Raw
     tags: dict[str, JSONValue]
+
+
+class _Line(Struct, forbid_unknown_fields=True):
+    """A line that is an object. Invalid lines are left to `parse_request`, which finds out what is wrong."""
+
+    method: str
+    params: list[Raw] = []
+    id: Raw | UnsetType = UNSET
+
+
+@functools.cache
+def _decode() -> Callable[[str], list[Raw] | _Line]:
+    return msgspec.json.Decoder(list[Raw] | _Line).decode
+
+
+def parse_requests(lines: Sequence[bytes]) -> Iterator[Request | CommandError]:
+    """Read lines as `parse_request` does, but without reading arguments that can be sent as they are. Yields its errors."""
+    found = [_split(line) for line in lines]
+    texts = iter(plain_texts([request.params for request in found if request is not None]))
+    for line, request in zip(lines, found, strict=True):
+        text = None if request is None else next(texts)
+        if request is not None and text is not None:
+            yield Request(request.method, text, request.tags)
+            continue
+        try:
+            yield parse_request(line)
+        except CommandError as error:
+            yield error
+
+
+class _Split(Struct):
+    """A line whose arguments are a JSON text that may have to be read."""
+
+    method: str
+    params: bytes
+    tags: dict[str, JSONValue]
+
+
+def _split(line: bytes) -> _Split | None:
+    """Split a line that is a call in JSON; None for any other line."""
+    try:
+        found = _decode()(line.decode())
+        if isinstance(found, _Line):
+            tags = {} if found.id is UNSET else {"id": json_text.parse(found.id)}
+            return _Split(found.method, b"[" + b",".join(found.params) + b"]", tags)
+        method = json_text.parse(found[0]) if found else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, EJSONError):
+        return None
+    return _Split(method, b"[" + b",".join(found[1:]) + b"]", {}) if isinstance(method, str) else None
 
 
 _FORM = 'not a valid call; write ["method", ARG...] or {"method": ..., "params": [...]}'

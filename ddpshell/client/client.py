@@ -18,8 +18,9 @@ from ..ejson import EJSONValue
 from ..exceptions import ConnectionLost, DDPError
 from ..protocol.client_session import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, ClientSession
 from ..protocol.codec import ejson_text
+from ..protocol.messages import Raw
 from ..protocol.urls import parse_url
-from .events import Event
+from .events import CallAnswered, Event
 from .handles import Awaitable, MethodCall, Registry, Subscription, complete_call
 from .lifecycle import ConnectionState, Lifecycle
 from .network.connector import ConnectOptions, WebSocketConnector
@@ -313,6 +314,32 @@ class Client:
         if failure is not None:
             call.fail(failure)
         return call
+
+    def send_calls(self, calls: Iterable[tuple[str, Raw]], *, retry: bool = True) -> list[str]:
+        """Call many methods without a handle for each; callbacks learn of each end from `CallFinished`.
+
+        Args:
+            calls: The name and the arguments of each method; the arguments are the text of an EJSON array.
+            retry: As for `apply`.
+
+        Returns:
+            The ids of the calls. The results in their events are texts, which are not checked.
+
+        Raises:
+            DDPError: The client is closed, or will not connect again.
+        """
+        with self._runner.lock:
+            failure = self._runner.locked_failure()
+            if failure is not None:
+                raise failure
+            ids = [self._session.call(method, params, retry=retry, as_text=True) for method, params in calls]
+            self._runner.wake_thread()
+        return ids
+
+    def unconfirmed_answer(self, call_id: str) -> CallAnswered | None:
+        """Return the answer to a call of `send_calls` that has arrived without its `updated` (C78); None without one."""
+        with self._runner.lock:
+            return self._session.answer(call_id)
 
     def subscribe(self, name: str, *params: EJSONValue) -> Subscription:
         """Subscribe to a publication of the server.

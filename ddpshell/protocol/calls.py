@@ -109,6 +109,7 @@ class Call(Struct, gc=False):
         wait: Whether the call must run alone (C19).
         retry: Whether to send the call again after a lost connection. If not, its outcome is unknown then (C22, C23).
         return_at_result: Whether to report the result before its writes are visible (C14).
+        as_text: Whether to report the result as the text in which it arrived.
         opening: Whether the session made the call itself, to log in at the start of a session. Such a call is never sent
             again (C25, A52).
         logs_in: True if the call logs in, False if it logs out, None if it does not change the user.
@@ -124,6 +125,7 @@ class Call(Struct, gc=False):
     wait: bool = False
     retry: bool = True
     return_at_result: bool = False
+    as_text: bool = False
     opening: bool = False
     logs_in: bool | None = None
     state: CallState = CallState.HELD
@@ -300,6 +302,7 @@ class Calls:
         return_at_result: bool,
         random_seed: str | None,
         logs_in: bool | None = None,
+        as_text: bool = False,
     ) -> str:
         """Add a call, and send it if possible. `ClientSession.call` describes the arguments.
 
@@ -307,7 +310,7 @@ class Calls:
             The id of the call.
         """
         text = _text(call_id := str(next(self._ids)), method, params, random_seed)
-        call = Call(call_id, method, text, wait=wait, retry=retry, return_at_result=return_at_result, logs_in=logs_in)
+        call = Call(call_id, method, text, wait, retry, return_at_result, as_text, logs_in=logs_in)
         if self._refusal is not None and all(other.logs_in is None for other in (call, *self._outstanding)):
             self._emit(CallFinished(call_id, method, error=_not_sent(method, self._refusal)))
             return call_id
@@ -421,7 +424,7 @@ class Calls:
         call.result = message
         call.answered_in = session_id
         if call.return_at_result or call.wait:
-            result, has_result, error = _outcome(message)
+            result, has_result, error = _outcome(message, as_text=call.as_text)
             self._emit(CallAnswered(call.id, call.method, result, has_result, error))
         self._advance(call, CallInput.RESULT)
 
@@ -430,7 +433,7 @@ class Calls:
         call = self._outstanding.get(call_id)
         if call is None or call.result is None:
             return None
-        result, has_result, error = _outcome(call.result)
+        result, has_result, error = _outcome(call.result, as_text=call.as_text)
         return CallAnswered(call.id, call.method, result, has_result, error)
 
     def receive_updated(self, message: Updated) -> None:
@@ -501,10 +504,10 @@ class Calls:
 
     def _finish(self, call: Call, *, error: DDPError | None = None) -> None:
         """Report how a call ended, and send the calls that waited for it."""
-        result: EJSONValue = None
+        result: EJSONValue | Raw = None
         has_result = False
         if error is None and call.result is not None:
-            result, has_result, error = _outcome(call.result)
+            result, has_result, error = _outcome(call.result, as_text=call.as_text)
         self._emit(CallFinished(call.id, call.method, result, has_result, error))
         if call.logs_in is not None and error is None:
             self._has_user, self._refusal = call.logs_in, None
@@ -554,12 +557,14 @@ def _text(call_id: str, method: str, params: Raw, random_seed: str | None) -> st
     return codec.encode(Method(id=call_id, method=method, params=params, random_seed=random_seed))
 
 
-def _outcome(message: Result) -> tuple[EJSONValue, bool, DDPError | None]:
+def _outcome(message: Result, *, as_text: bool) -> tuple[EJSONValue | Raw, bool, DDPError | None]:
     # A message with the key `error` is a failure, whatever its value is (C15, C16).
     if message.error is not ABSENT:
         return None, False, server_error(MethodError, message.error)
     if message.result is ABSENT:
         return None, False, None
+    if as_text:
+        return message.result, True, None
     try:
         return codec.ejson_value(message.result), True, None
     except EJSONError as error:

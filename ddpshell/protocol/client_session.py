@@ -412,6 +412,7 @@ class ClientSession:
         return_at_result: bool = False,
         random_seed: str | None = None,
         logs_in: bool | None = None,
+        as_text: bool = False,
     ) -> str:
         """Call a method as soon as the connection and `wait` calls allow (C7, C19).
 
@@ -428,6 +429,7 @@ class ClientSession:
             random_seed: The seed from which the server generates ids (C27).
             logs_in: True if the call logs in, False if it logs out, None if it does not change the user. If a login is
                 rejected and the session has no user, the calls that wait for the login fail.
+            as_text: Report the result as the EJSON text in which it arrived, which is not checked.
 
         Returns:
             The id of the call, for `CallAnswered`, `CallFinished` and `cancel`.
@@ -443,6 +445,7 @@ class ClientSession:
             return_at_result=return_at_result,
             random_seed=random_seed,
             logs_in=logs_in,
+            as_text=as_text,
         )
 
     def answer(self, call_id: str) -> CallAnswered | None:

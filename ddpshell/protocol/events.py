@@ -90,7 +90,7 @@ class CallAnswered(Struct, frozen=True, gc=False):
     Args:
         id: The id that `ClientSession.call` returned.
         method: The name of the method.
-        result: The method's result; None also if the method returned nothing.
+        result: The method's result; None also if the method returned nothing. A `Raw` for a call with `as_text`.
         has_result: False if the method returned nothing (C15).
         error: The `MethodError` if the method failed, or an `EJSONError` if its result is invalid (C73).
     """
@@ -108,7 +108,7 @@ class CallFinished(Struct, frozen=True, gc=False):
     Args:
         id: The id that `ClientSession.call` returned.
         method: The name of the method.
-        result: The method's result; None also if the method returned nothing.
+        result: The method's result; None also if the method returned nothing. A `Raw` for a call with `as_text`.
         has_result: False if the method returned nothing (C15).
         error: None on success; else the error of `CallAnswered`, or a `TransportError`.
     """

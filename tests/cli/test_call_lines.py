@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import threading
 from pathlib import Path
@@ -9,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpshell.cli import call_lines
-from ddpshell.cli.call_lines import LineReader, Request, parse_request
+from ddpshell.cli.call_lines import LineReader, Request, parse_request, parse_requests
 from ddpshell.cli.event_queue import InputFile
 from ddpshell.ejson import Date
 from ddpshell.exceptions import CommandError
+from ddpshell.protocol.codec import ejson_text
+from ddpshell.protocol.messages import Raw
+from tests.strategies import json_trees
 
 
 @pytest.mark.parametrize(
@@ -72,6 +76,59 @@ def test_any_other_line_raises_only_command_errors(line: bytes) -> None:
         parse_request(line)
     except CommandError:
         return
+
+
+def outcome(request: Request | CommandError) -> tuple[object, ...]:
+    """Return what a request sends and repeats, or its error. 1, 1.0 and True are equal, but their texts are not."""
+    if isinstance(request, CommandError):
+        return (str(request), request.text, request.position)
+    params = request.params if isinstance(request.params, Raw) else ejson_text(request.params)
+    return request.method, repr(json.loads(bytes(params))), repr(request.tags)
+
+
+def slowly(line: bytes) -> Request | CommandError:
+    try:
+        return parse_request(line)
+    except CommandError as error:
+        return error
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(json_trees(max_leaves=8), max_size=3).map(lambda params: ["m", *params]),
+            st.fixed_dictionaries({"method": st.just("m")}, optional={"params": json_trees(), "id": json_trees()}),
+            json_trees(max_leaves=3),
+        ).map(lambda tree: json.dumps(tree, ensure_ascii=True).encode())
+        | st.binary(max_size=20),
+        max_size=6,
+    )
+)
+def test_lines_that_are_read_together_are_the_same_calls(lines: list[bytes]) -> None:
+    found = list(parse_requests(lines))
+    assert [outcome(request) for request in found] == [outcome(slowly(line)) for line in lines]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'["m"]', b'["m", 1]', b'["m",1.0,1e2,-0.5,"-0",true,null]', b'["m",-0]', b'["m",9007199254740993]', b'["m",1e400]',
+        b'["m",{"$date":5}]', b'["m",{"$date":"2026-01-02"}]', b'["m",{"$date":null}]', b'["m",{"$binary":"!"}]', b'["m","$"]',
+        b'["m","\\u0024"]', b'["m","\\ud800"]', b'["\\u006d"]', b'["m", "\xff"]', b'["m","\xc3\xa9"]', b'["m",{"a":1,"a":2}]',
+        b'{"method":"m","params":[1, {"$date":5}],"id":{"$date":1.0}}', b'{"method":"m","params":null}', b'{"method":"m","params":{}}',
+        b'{"method":"m","id":"\\ud800"}', b'{"method":"m","more":1}', b'{"method":5}', b"[]", b"[5]", b"5", b"", b"['m', {a: 1}]",
+        b'["m"', b'["m"] 1', b'["m",1] ["m"]', b"[" * 10_000,
+    ],
+)  # fmt: skip
+def test_a_line_beside_others_is_the_same_call(line: bytes) -> None:
+    others = [b'["m"', b'"n"]', b'["m",{"a":[1]}]']
+    found = list(parse_requests([*others, line, *others]))[3]
+    assert outcome(found) == outcome(slowly(line))
+
+
+def test_arguments_that_can_be_sent_as_they_are_are_not_read() -> None:
+    [request] = parse_requests([b'["m", {"a": [1, "x"], "when": {"$date": 1767323045678}}]'])
+    assert request == Request("m", Raw(b'[{"a":[1,"x"],"when":{"$date":1767323045678}}]'), {})
 
 
 def read_all(data: bytes, sizes: list[int]) -> list[bytes]:

@@ -23,6 +23,7 @@ from ddpshell import (
     SubscriptionError,
     events,
 )
+from ddpshell.protocol.messages import Raw
 from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
 from tests.machine import forked, needs_fork
 
@@ -158,6 +159,31 @@ def test_an_invalid_argument_raises_an_error_at_the_call(client: Client) -> None
     with pytest.raises(EJSONError):
         client.call("m", object())  # type: ignore[arg-type]  # what is tried
     assert client.status.outstanding == 0
+
+
+def test_many_calls_can_be_sent_without_handles(client: Client, peer: ScriptedPeer) -> None:
+    ended: list[events.CallFinished] = []
+    client.on_event(lambda event: ended.append(event) if isinstance(event, events.CallFinished) else None)
+    ids = client.send_calls([("upper", Raw(b'[ "a" ]')), ("fail", Raw(b"[]")), ("upper", Raw(b"[]"))])
+    assert [(call["id"], call["method"], call["params"]) for call in (peer.pull_message() for _ in ids)] == [
+        (ids[0], "upper", ["a"]), (ids[1], "fail", []), (ids[2], "upper", []),
+    ]  # fmt: skip
+    peer.push({"msg": "result", "id": ids[0], "result": "A"}, {"msg": "result", "id": ids[1], "error": {"error": 1}})
+    peer.push({"msg": "updated", "methods": [ids[1], ids[2]]})
+    last = client.call("last")
+    answer(peer, result=None)
+    last.result(PATIENCE)
+    assert [(event.id, type(event.error)) for event in ended] == [(ids[1], MethodError), (last.id, type(None))]
+    early = client.unconfirmed_answer(ids[0])
+    assert early is not None
+    assert bytes(early.result) == b'"A"'
+    assert client.unconfirmed_answer(ids[2]) is None
+
+
+def test_calls_without_handles_cannot_be_sent_by_a_closed_client(client: Client) -> None:
+    client.close()
+    with pytest.raises(ClientClosed):
+        client.send_calls([("m", Raw(b"[]"))])
 
 
 def test_a_call_that_was_not_sent_can_be_canceled(client: Client, connector: ScriptedConnector) -> None:

@@ -20,7 +20,7 @@ from ddpshell.exceptions import (
 )
 from ddpshell.protocol.calls import Call, CallInput, Calls, CallState, Gate, OutstandingCalls
 from ddpshell.protocol.documents import Quiescence
-from ddpshell.protocol.events import CallFinished, SubscriptionStopped
+from ddpshell.protocol.events import CallAnswered, CallFinished, SubscriptionStopped
 from ddpshell.protocol.messages import Raw
 from tests.playbook import Playbook, finished
 
@@ -58,6 +58,30 @@ def test_a_call_may_return_at_its_result(connected: Playbook) -> None:
         >> {"msg":"updated","methods":["1"]}
         !! CallFinished id='1'; result=5
     """)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param('"result":{"$date" :5}', '{"$date" :5}', id="a result"),
+        pytest.param('"result":{"$binary":"!"}', '{"$binary":"!"}', id="a result that is not EJSON"),
+        pytest.param('"id":"1"', None, id="nothing"),
+    ],
+)
+@pytest.mark.parametrize("return_at_result", [False, True])
+def test_a_result_can_be_reported_as_the_text_that_arrived(
+    connected: Playbook, answer: str, expected: str | None, return_at_result: bool
+) -> None:
+    connected.session.call("m", [], as_text=True, return_at_result=return_at_result)
+    connected.session.receive_text(f'{{"msg":"result","id":"1",{answer}}}', 0.0)
+    early = connected.session.answer("1")
+    connected.session.receive_text('{"msg":"updated","methods":["1"]}', 0.0)
+    events = connected.session.events_received()
+    assert len(events) == 1 + return_at_result
+    for event in (early, *events):
+        assert isinstance(event, CallAnswered | CallFinished)
+        assert (event.has_result, event.error) == (expected is not None, None)
+        assert (bytes(event.result).decode() if event.has_result else None) == expected
 
 
 @pytest.mark.parametrize(

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shlex
 import stat
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
 import click
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from ... import ejson
 from ...advice import Place
-from ...client import Client, MethodCall
-from ...client.events import ConnectionFailed, Event
+from ...client import Client
+from ...client.events import CallAnswered, CallFinished, ConnectionFailed, Event
 from ...ejson import EJSONValue
 from ...ejson.convert import loss_note
 from ...ejson.json_text import JSONValue
-from ...exceptions import CommandError, ConnectionLost, EJSONError
+from ...ejson.plain_text import plain_texts
+from ...exceptions import CommandError, ConnectionLost, DDPError, EJSONError
+from ...protocol.codec import ejson_text, ejson_value
 from ...text.prose import plural
-from ..call_lines import LineReader, parse_request
+from ..call_lines import LineReader, parse_requests
 from ..connection import connected, timeout_error, unconfirmed_note, wait_for_session
 from ..errors import error_tree, failure
 from ..event_queue import EventQueue, InputFile
@@ -52,15 +55,17 @@ def _batch(
         raise click.UsageError(f"ddp batch does not take -o {console.output_format.value}, only json and pretty")
 
     def listen(event: Event) -> None:
-        if isinstance(event, ConnectionFailed):
+        if isinstance(event, CallFinished):
+            queue.put(event)
+        elif isinstance(event, ConnectionFailed):
             queue.put(None)
 
     with (
         _opened(file, process) as number,
         contextlib.closing(InputFile(number)) as source,
         _retries(retry_file, number, console) as retries,
-        # The items are calls with an answer, and None if the connection has failed for good.
-        EventQueue["_Entry | None"](process.clock, console.out.fd) as queue,
+        # The items are the ends of calls, and None if the connection has failed for good.
+        EventQueue["CallFinished | None"](process.clock, console.out.fd) as queue,
         connected(process, settings, listen) as client,
         queue,
     ):
@@ -150,18 +155,19 @@ class _Entry(Struct, eq=False):
     Args:
         line: The number of the line, from 1.
         text: The line, if it may have to be tried again.
+        method: The name of the method.
         tags: Further keys of the answer.
-        call: The call that waits for an answer.
         deadline: The end of the wait, in seconds of the clock; None for no limit.
-        answer: `result`, `error`, or nothing if the method returned nothing; None until it is known.
+        answer: `result`, `error`, or nothing if the method returned nothing; None until it is known. A result is a text if it can
+            be printed as it is.
     """
 
     line: int
     text: bytes
+    method: str = ""
     tags: dict[str, JSONValue] = {}
-    call: MethodCall | None = None
     deadline: float | None = None
-    answer: dict[str, EJSONValue] | None = None
+    answer: dict[str, EJSONValue | Raw] | None = None
 
 
 class _Options(Struct, frozen=True):
@@ -188,7 +194,7 @@ class _Work:
     Args:
         client: The client that makes the calls.
         process: The run of `ddp`.
-        queue: Receives the calls that have an answer.
+        queue: Receives the ends of the calls.
         reader: Reads the lines.
         progress: Shows the progress.
         retries: Writes a line that failed to the file of --retry-file; None if there is none.
@@ -199,7 +205,7 @@ class _Work:
         self,
         client: Client,
         process: Process,
-        queue: EventQueue[_Entry | None],
+        queue: EventQueue[CallFinished | None],
         reader: LineReader,
         progress: Progress,
         retries: Callable[[bytes], object] | None,
@@ -217,8 +223,8 @@ class _Work:
         # Lines that are read, but not parsed yet.
         self._lines: deque[bytes] = deque()
         self._line = 0
-        # The sent calls by line, in the order of sending, which is the order of their deadlines.
-        self._sent: dict[int, _Entry] = {}
+        # The sent calls by id, in the order of sending, which is the order of their deadlines.
+        self._sent: dict[str, _Entry] = {}
         # Entries to print, in this order.
         self._due: deque[_Entry] = deque()
         # For what a note about lost precision was printed: once for arguments and once for results is enough.
@@ -245,8 +251,8 @@ class _Work:
             OSError: The file cannot be read, or the reader of the output is gone.
         """
         while True:
-            while (may_start := self._may_start()) and self._lines and self._has_room() and self._is_due():
-                self._start(self._lines.popleft())
+            while (may_start := self._may_start()) and self._lines and (room := self._room()):
+                self._start([self._lines.popleft() for _ in range(min(room, len(self._lines)))])
             self._write_due()
             may_read = may_start and not self._lines and not self._reader.is_at_end
             if not self._sent and not may_read and not (may_start and self._lines):
@@ -291,36 +297,51 @@ class _Work:
         """Whether --rate allows a call now."""
         return not self._interval or self._process.clock.now() >= self._next_start
 
-    def _has_room(self) -> bool:
-        """Whether another call may be sent, and its answer may wait for earlier ones."""
+    def _room(self) -> int:
+        """Return how many calls may be sent now, whose answers may wait for earlier ones."""
+        if not self._is_due():
+            return 0
         if len(self._due) >= self._options.jobs * _AHEAD:
             self._write_due()
-        return len(self._sent) < self._options.jobs and len(self._due) < self._options.jobs * _AHEAD
+        room = min(self._options.jobs - len(self._sent), self._options.jobs * _AHEAD - len(self._due))
+        return min(room, 1) if self._interval or self._options.fail_fast else room
 
-    def _start(self, text: bytes) -> None:
-        self._line += 1
-        if not text:
-            return
-
-        entry = _Entry(self._line, text if self._retries is not None else b"")
-        if self._interval:
+    def _start(self, texts: list[bytes]) -> None:
+        lines = [(number, text) for number, text in enumerate(texts, self._line + 1) if text]
+        self._line += len(texts)
+        now = self._process.clock.now()
+        if self._interval and lines:
             # A pause is not made up for later.
-            self._next_start = max(self._next_start + self._interval, self._process.clock.now())
-        if self._options.is_ordered:
-            self._due.append(entry)
+            self._next_start = max(self._next_start + self._interval, now)
+        deadline = None if self._process.timeout is None else now + self._process.timeout
+        entries: list[_Entry] = []
+        calls: list[tuple[str, Raw]] = []
+        for (number, text), request in zip(lines, parse_requests([text for _, text in lines]), strict=True):
+            entry = _Entry(number, text if self._retries is not None else b"", deadline=deadline)
+            if self._options.is_ordered:
+                self._due.append(entry)
+            try:
+                if isinstance(request, CommandError):
+                    raise request
+                entry.tags = request.tags
+                params = request.params
+                text_of_params = params if isinstance(params, Raw) else ejson_text(params)
+            except (CommandError, EJSONError) as error:
+                error = error if isinstance(error, CommandError) else CommandError(str(error))
+                self._answer(entry, _error(error, self._process))
+                continue
+            if not isinstance(params, Raw):
+                self._note_losses(params, "an argument", number, is_sent=True)
+            entry.method = request.method
+            entries.append(entry)
+            calls.append((request.method, text_of_params))
         try:
-            request = parse_request(text)
-            entry.tags = request.tags
-            call = entry.call = self._client.apply(request.method, request.params, retry=self._options.retry)
-        except (CommandError, EJSONError) as error:
-            error = error if isinstance(error, CommandError) else CommandError(str(error))
-            self._answer(entry, _error(error, self._process))
-            return
-        self._note_losses(request.params, "an argument", entry.line, is_sent=True)
-        if self._process.timeout is not None:
-            entry.deadline = self._process.clock.now() + self._process.timeout
-        self._sent[entry.line] = entry
-        call.add_done_callback(lambda _: self._queue.put(entry))
+            ids = self._client.send_calls(calls, retry=self._options.retry)
+        except DDPError as error:
+            for entry in entries:
+                self._answer(entry, _error(error, self._process))
+        else:
+            self._sent.update(zip(ids, entries, strict=True))
 
     def _note_losses(self, values: Iterable[object], where: str, line: int, *, is_sent: bool = False) -> None:
         if where in self._noted:
@@ -337,12 +358,10 @@ class _Work:
         deadline = first.deadline if first is not None else None
         if self._lines and not self._is_due():
             deadline = self._next_start if deadline is None else min(deadline, self._next_start)
-        entries, is_readable = self._queue.take_all_or_read(file, deadline)
-        for entry in entries:
-            if entry is None:
-                self._obstacle = self._client.status.error or ConnectionLost("the connection was lost")
-            elif entry.answer is None:
-                self._receive(entry)
+        events, is_readable = self._queue.take_all_or_read(file, deadline)
+        if None in events:
+            self._obstacle = self._client.status.error or ConnectionLost("the connection was lost")
+        self._receive([event for event in events if event is not None])
         if is_readable:
             try:
                 self._lines.extend(self._reader.read())
@@ -350,60 +369,77 @@ class _Work:
                 self._obstacle = error
         self._expire()
 
-    def _receive(self, entry: _Entry) -> None:
-        call = entry.call
-        assert call is not None, "only calls are answered"
-        error = call.exception()
-        answer = (
-            _error(error, self._process) if error is not None else {"result": call.result()} if call.has_result else {}
-        )
-        self._answer(entry, answer)
+    def _receive(self, events: Sequence[CallFinished | CallAnswered]) -> None:
+        # The others are answers that came too late, and logins.
+        events = [event for event in events if event.id in self._sent]
+        texts = iter(plain_texts([bytes(event.result) for event in events if event.has_result]))
+        for event in events:
+            error: BaseException | None = event.error
+            answer: dict[str, EJSONValue | Raw] = {}
+            if event.has_result:
+                text = next(texts)
+                try:
+                    answer = {"result": ejson_value(event.result) if text is None else text}
+                except EJSONError as problem:
+                    error = problem
+            entry = self._sent.pop(event.id)
+            self._answer(entry, answer if error is None else _error(error, self._process))
 
     def _expire(self) -> None:
         now = self._process.clock.now()
-        for entry in list(self._sent.values()):
+        while self._sent:
+            call_id, entry = next(iter(self._sent.items()))
             if entry.deadline is None or now < entry.deadline:
                 return
-            assert entry.call is not None, "it was sent"
-            if entry.call.settle():
-                what = f"result of {entry.call.method!r}"
+            what = f"result of {entry.method!r}"
+            if (answer := self._client.unconfirmed_answer(call_id)) is not None:
                 self._process.console.note(f"line {entry.line}: {unconfirmed_note(what, self._process)}")
-                self._receive(entry)
+                self._receive([answer])
                 continue
-            late = timeout_error(f"result of {entry.call.method!r}", self._client, self._process)
-            self._answer(entry, _error(late, self._process))
+            late = timeout_error(what, self._client, self._process)
+            self._answer(self._sent.pop(call_id), _error(late, self._process))
 
-    def _answer(self, entry: _Entry, answer: dict[str, EJSONValue]) -> None:
-        self._sent.pop(entry.line, None)
+    def _answer(self, entry: _Entry, answer: dict[str, EJSONValue | Raw]) -> None:
         self.done += 1
         self.failed += "error" in answer
         entry.answer = answer
-        # Free the memory of the call before the answer is printed.
-        entry.call = None
         if not self._options.is_ordered:
             self._due.append(entry)
 
     def _write_due(self) -> None:
-        while self._due and (answer := self._due[0].answer) is not None:
-            entry = self._due.popleft()
-            self._write({"line": entry.line, **entry.tags}, answer)
+        """Write the answers that need not wait for earlier ones, in one piece."""
+        due = list(itertools.takewhile(lambda entry: entry.answer is not None, self._due))
+        if due:
+            self._write(due)
+        for entry in due:
+            self._due.popleft()
+            answer = entry.answer or {}
             if self._retries is not None and "error" in answer:
                 self._retries(entry.text)
-            if "result" in answer:
+            if "result" in answer and not isinstance(answer["result"], Raw):
                 self._note_losses([answer["result"]], "the result", entry.line)
 
-    def _write(self, tags: dict[str, JSONValue], answer: dict[str, EJSONValue]) -> None:
+    def _write(self, entries: list[_Entry]) -> None:
         console = self._process.console
         if console.output_format is OutputFormat.PRETTY:
-            console.result({**tags, **answer})
-        elif "result" in answer:
-            console.tree({**tags, "result": ejson.encode(answer["result"])})
-        else:
+            for entry in entries:
+                answer = {
+                    key: ejson_value(value) if isinstance(value, Raw) else value
+                    for key, value in (entry.answer or {}).items()
+                }
+                console.result({"line": entry.line, **entry.tags, **answer})
+            return
+        trees: list[dict[str, JSONValue | Raw]] = []
+        for entry in entries:
+            answer = entry.answer or {}
             # Errors are JSON, not EJSON (C28).
-            console.tree(cast("JSONValue", {**tags, **answer}))
+            if "result" in answer and not isinstance(answer["result"], Raw):
+                answer = {"result": ejson.encode(answer["result"])}
+            trees.append({"line": entry.line, **entry.tags, **cast("dict[str, JSONValue | Raw]", answer)})
+        console.trees(trees)
 
 
-def _error(error: BaseException, process: Process) -> dict[str, EJSONValue]:
+def _error(error: BaseException, process: Process) -> dict[str, EJSONValue | Raw]:
     return {"error": error_tree(failure(error, Place.SCRIPT, process=process))}
 
 

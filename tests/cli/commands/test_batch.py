@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ddpshell.clock import SystemClock
+from ddpshell.text.escaping import escape_json
 from tests.cli.conftest import Command, finished
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
 from tests.machine import TOP
@@ -102,6 +103,45 @@ class TestAnswers:
 def answer_all(server: Conversation) -> None:
     while (call := server.receive())["msg"] == "method":
         server.finish(call, result=call["params"][0])
+
+
+RESULTS = [
+    "null", "[ 1 , 2 ]", '"a, b"', "1.0", "1e2", "-0", "1E400", '{"$date":1767323045678}', '{"$date": 5}', '{"$binary":"AQ"}',
+    '{"$type":"x","$value":[1]}', '{"$escape":{"$date":1}}', '{"_id":"a","n":1}', '"\\ud800\\u0041"', '"\x7f\u202e\u00e9"',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("result", RESULTS)
+def test_an_answer_has_the_result_that_ddp_call_prints(ddp: Command, result: str) -> None:
+    def talk(server: Conversation) -> None:
+        while (call := server.receive())["msg"] == "method":
+            server.send_text(f'{{"msg":"updated","methods":["{call["id"]}"]}}')
+            server.send_text(f'{{"msg":"result","id":"{call["id"]}","result":{result}}}')
+
+    with ScriptedServer(converse(talk)) as server:
+        [alone] = ddp("call", "-u", server.url, "m").out.splitlines()
+        ran = ddp("batch", "-u", server.url, stdin=lines(["m"], ["m"]))
+        pretty = ddp("batch", "-u", server.url, "-o", "pretty", stdin=lines(["m"]))
+        by_name = ddp("call", "-u", server.url, "-o", "pretty", "m").out
+    assert [repr(answer) for answer in answers(ran.out)] == [
+        repr({"line": line, "result": json.loads(alone)}) for line in (1, 2)
+    ]
+    assert all(escape_json(line) == line for line in ran.out.splitlines())
+    assert by_name.strip() in pretty.out
+
+
+def test_a_result_that_cannot_be_read_is_an_error_and_the_others_are_printed(ddp: Command) -> None:
+    def talk(server: Conversation) -> None:
+        while (call := server.receive())["msg"] == "method":
+            result = '{"$binary":"!"}' if call["params"] else "1"
+            server.send_text(f'{{"msg":"result","id":"{call["id"]}","result":{result}}}')
+            server.send_text(f'{{"msg":"updated","methods":["{call["id"]}"]}}')
+
+    with ScriptedServer(converse(talk)) as server:
+        ran = ddp("batch", "-u", server.url, stdin=lines(["m"], ["m", 1], ["m"]))
+    first, bad, last = answers(ran.out)
+    assert (ran.code, first, last) == (1, {"line": 1, "result": 1}, {"line": 3, "result": 1})
+    assert "$binary is not base64" in bad["error"]["reason"]
 
 
 class TestOrder:
