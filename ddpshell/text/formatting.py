@@ -99,45 +99,33 @@ _COMMA: Fragment = ("punctuation", ", ")
 _CLOSE: Fragment = ("punctuation", ")")
 
 
-class _Node:
+class _Node(Struct, eq=False):
     """A container, or a constructor with arguments that may be containers.
 
     Args:
+        key: Its key in the object that it belongs to.
         opening: The opening bracket, with the text before it.
         closing: The closing bracket.
-    """
-
-    __slots__ = ("closing", "entries", "flat", "opening")
-
-    def __init__(self, opening: _Leaf, closing: str) -> None:
-        self.opening = opening
-        self.closing = closing
-        self.entries: list[tuple[_Leaf, _Leaf | _Node]] = []  # each with its key in front
-        self.flat = _length(opening) + len(closing)  # the number of characters on one line
-
-    def add(self, key: _Leaf, entry: _Leaf | _Node) -> None:
-        self.flat += _length(key) + (entry.flat if isinstance(entry, _Node) else _length(entry))
-        if self.entries:
-            self.flat += len(", ")
-        self.entries.append((key, entry))
-
-
-class _UnfinishedNode(Struct, frozen=True):
-    """A node whose entries are being added.
-
-    Args:
-        node: The node.
         items: The values that are still to be added, with their keys in objects.
         omitted: The number of entries that the limits leave out.
         is_json: Whether the entries are plain JSON, as in a `Custom` (E18).
-        key: The key of the node itself.
+        flat: The number of characters on one line.
+        entries: The entries that were added, each with its key in front.
     """
 
-    node: _Node
+    key: _Leaf
+    opening: _Leaf
+    closing: str
     items: Iterator[tuple[str | None, EJSONValue]]
     omitted: int
     is_json: bool
-    key: _Leaf
+    flat: int
+    entries: list[tuple[_Leaf, _Leaf | _Node]] = []
+
+    def add(self, key: _Leaf, entry: _Leaf | _Node) -> None:
+        length = entry.flat if isinstance(entry, _Node) else _length(entry)
+        self.flat += len(", ") + _length(key) + length
+        self.entries.append((key, entry))
 
 
 def _build_tree(value: EJSONValue, limits: Limits) -> _Leaf | _Node:
@@ -147,31 +135,31 @@ def _build_tree(value: EJSONValue, limits: Limits) -> _Leaf | _Node:
         return leaf
     stack = [_begin_node(value, (), limits, is_json=False)]
     while True:
-        unfinished = stack[-1]
-        node = unfinished.node
-        for name, item in unfinished.items:
+        node = stack[-1]
+        for name, item in node.items:
             key = () if name is None else (("key", quote(name)), _COLON)
             leaf = _leaf(item, limits)
             if leaf is None and len(stack) >= limits.depth:
                 leaf = (omission(1, advice=limits.advice),)
             if leaf is None:
-                stack.append(_begin_node(item, key, limits, is_json=unfinished.is_json))
+                stack.append(_begin_node(item, key, limits, is_json=node.is_json))
                 break
             node.add(key, leaf)
         else:
-            if unfinished.omitted:
-                node.add((), (omission(unfinished.omitted, advice=limits.advice),))
+            if node.omitted:
+                node.add((), (omission(node.omitted, advice=limits.advice),))
             stack.pop()
             if not stack:
                 return node
-            stack[-1].node.add(unfinished.key, node)
+            stack[-1].add(node.key, node)
 
 
-def _begin_node(value: EJSONValue, key: _Leaf, limits: Limits, *, is_json: bool) -> _UnfinishedNode:
+def _begin_node(value: EJSONValue, key: _Leaf, limits: Limits, *, is_json: bool) -> _Node:
+    """Return a node without entries, which the caller adds."""
     items: Iterable[tuple[str | None, EJSONValue]]
     if isinstance(value, Custom):
         items = [(None, value.type), (None, value.value)]
-        return _UnfinishedNode(_Node(_constructor("Custom"), ")"), iter(items), 0, True, key)
+        return _Node(key, _constructor("Custom"), ")", iter(items), 0, True, len("Custom()") - len(", "))
     assert isinstance(value, (Mapping, Sequence))
     if isinstance(value, Mapping):
         items = value.items()
@@ -185,7 +173,9 @@ def _begin_node(value: EJSONValue, key: _Leaf, limits: Limits, *, is_json: bool)
         opening = (("punctuation", "["),)
         closing = "]"
     omitted = int(max(0, len(value) - limits.items))
-    return _UnfinishedNode(_Node(opening, closing), islice(items, len(value) - omitted), omitted, is_json, key)
+    # No comma comes before the first entry. There is an entry, or a note about those that are omitted.
+    length = _length(opening) + len(closing) - len(", ")
+    return _Node(key, opening, closing, islice(items, len(value) - omitted), omitted, is_json, length)
 
 
 def _looks_like_a_form(fields: Mapping[str, EJSONValue]) -> bool:
