@@ -27,12 +27,12 @@ SortSpecifier: TypeAlias = str | Mapping[str, int] | Sequence[str | Sequence[str
 
 
 class _Reversed:
-    """A sort key with the reverse order."""
+    """A sort key of a value, with the reverse order."""
 
     __slots__ = ("_key",)
 
-    def __init__(self, key: tuple[Any, ...]) -> None:
-        self._key = key
+    def __init__(self, value: Any) -> None:
+        self._key = sort_key(value)
 
     def __lt__(self, other: _Reversed) -> bool:
         return other._key < self._key
@@ -41,10 +41,6 @@ class _Reversed:
         return isinstance(other, _Reversed) and other._key == self._key
 
     __hash__ = None  # type: ignore[assignment]  # as in `object`
-
-
-def _reversed_key(value: Any) -> _Reversed:
-    return _Reversed(sort_key(value))
 
 
 # The indexes of the array elements that contain a value. An index in the path itself is followed by a mark, so that it
@@ -80,9 +76,7 @@ def compile_sort(specifier: SortSpecifier) -> Callable[[Mapping[str, EJSONValue]
     Raises:
         QueryError: The sort specifier is not valid. The key function raises it if the sort keys are inside two arrays.
     """
-    parts = [
-        (path, path.split("."), _reversed_key if down else sort_key) for path, down in _parts(checked_copy(specifier))
-    ]
+    parts = [(path, path.split("."), _Reversed if down else sort_key) for path, down in _parts(checked_copy(specifier))]
 
     def key(document: Mapping[str, EJSONValue]) -> Any:
         columns: list[dict[_Way, Any]] = []

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
@@ -218,7 +217,9 @@ class Matcher:
         match node:
             case Single():
                 pattern = re.compile(node.text, re.IGNORECASE if node.ignores_case else re.NOFLAG)
-                program.append((_CHARACTER, _is_in(pattern)) if node.width else (_ASSERTION, pattern.match))
+                # Few different characters occur, often many times.
+                is_in = functools.cache(lambda character: pattern.fullmatch(character) is not None)
+                program.append((_CHARACTER, is_in) if node.width else (_ASSERTION, pattern.match))
             case Backreference():
                 program.append((_BACKREFERENCE, node))
             case Group() if self._groups:
@@ -261,10 +262,6 @@ class Matcher:
     def _reserve(self) -> int:
         self._program.append((_JUMP, None))
         return len(self._program) - 1
-
-
-def _is_in(pattern: re.Pattern[str]) -> Callable[[str], bool]:
-    return functools.cache(lambda character: pattern.fullmatch(character) is not None)
 
 
 class _Search(Struct):

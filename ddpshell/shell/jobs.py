@@ -281,10 +281,6 @@ class SubscriptionEntry(Struct, eq=False):
     where: str = ""
     collections: set[str] = set()
 
-    def may_bring(self, collection: str) -> bool:
-        """Whether a document of a collection may belong to this subscription."""
-        return not self.collections or collection in self.collections
-
 
 class Subscriptions:
     """The subscriptions of one client. They are made on the prompt's thread, and change on the client's thread."""
@@ -319,7 +315,8 @@ class Subscriptions:
             # DDP does not say to which subscription a document belongs. One that is not ready may bring any document.
             pending = [entry for entry in self._all.values() if not entry.is_ready]
             others = [entry for entry in [*self._all.values(), *self._ending] if entry not in pending]
-            candidates = [*pending, *(entry for entry in others if entry.may_bring(collection))]
+            may_bring = [entry for entry in others if not entry.collections or collection in entry.collections]
+            candidates = [*pending, *may_bring]
             for entry in candidates:
                 entry.collections.add(collection)
             for entry in pending:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ...ejson import EJSONValue
 from ...exceptions import CommandError
 from ...text.escaping import escape_line, escape_text
 from ...text.formatting import format_value
@@ -150,11 +149,10 @@ def echo(shell: Shell, *values: Value) -> Message | Result:
     """
     if len(values) == 1:
         return Result(values[0], is_text=True)
-    return Message([("", " ".join([_text(value) for value in values]))])
-
-
-def _text(value: EJSONValue) -> str:
-    return escape_text(value) if isinstance(value, str) else format_value(value, width=sys.maxsize)
+    texts = [
+        escape_text(value) if isinstance(value, str) else format_value(value, width=sys.maxsize) for value in values
+    ]
+    return Message([("", " ".join(texts))])
 
 
 @command(examples=[("clear", "the same as Ctrl-L")])
