@@ -149,6 +149,16 @@ def test_the_prompt_appears_before_click_and_the_network_code_are_loaded() -> No
     assert modules & unwanted == set()
 
 
+def test_the_prompt_appears_before_what_single_commands_need_is_loaded() -> None:
+    """The views of recordings, selectors, live tables and the plain prompt take 15 ms to load."""
+    modules = loaded("import ddpshell.cli.main, ddpshell.cli.shell_session, ddpshell.shell.terminal.prompt")
+    assert "ddpshell.shell.commands.shell" in modules
+    shell = {
+        f"ddpshell.shell.{name}" for name in ("call_timing", "live", "terminal.live_screen", "terminal.plain_prompt")
+    }
+    assert modules & {"ddpshell.analysis", "ddpshell.minimongo.selector", *shell} == set()
+
+
 def test_importing_the_library_loads_its_parts_only_on_demand() -> None:
     modules = loaded("import ddpshell")
     assert {name for name in modules if name.startswith("ddpshell")} == {"ddpshell"}
