@@ -25,7 +25,6 @@ __all__ = [
     "check_report",
     "code_of",
     "compare",
-    "figures_in",
     "live_figures",
     "percentile",
     "percentiles",

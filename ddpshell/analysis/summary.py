@@ -31,18 +31,7 @@ from .exchanges import Call, Connection, Exchanges, Phase, Request, View
 from .load import percentiles
 from .recording import ConnectionChange, Entry, Frame
 
-__all__ = [
-    "CallSummary",
-    "Finding",
-    "Lint",
-    "RecordedNames",
-    "Rule",
-    "SubscriptionSummary",
-    "Summary",
-    "changed_numbers",
-    "changes",
-    "summarize",
-]
+__all__ = ["Finding", "Lint", "RecordedNames", "Rule", "Summary", "changed_numbers", "changes", "summarize"]
 
 
 class CallSummary(Struct):

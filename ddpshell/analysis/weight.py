@@ -15,7 +15,7 @@ from .exchanges import Subscription, View, id_as_json
 from .recording import Frame
 from .summary import changed_numbers
 
-__all__ = ["CollectionWeight", "FieldWeight", "PublicationWeight", "Weight", "weight_changes"]
+__all__ = ["PublicationWeight", "Weight", "weight_changes"]
 
 # The fields of a collection that are counted by name, so that the memory is limited. Some documents have ids as fields.
 _MOST_FIELDS = 1000

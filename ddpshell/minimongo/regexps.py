@@ -20,7 +20,7 @@ from .regexp_matcher import (
     worst_case,
 )
 
-__all__ = ["Regexp", "compile_regexp"]
+__all__ = ["compile_regexp"]
 
 _FLAGS = "ims"
 

@@ -37,7 +37,6 @@ from .values import (
 __all__ = [
     "Matcher",
     "Selector",
-    "ValueMatcher",
     "bits",
     "compile_selector",
     "equality",

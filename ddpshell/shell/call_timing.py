@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..client import Client
 
-__all__ = ["CallTimer", "times_text"]
+__all__ = ["CallTimer"]
 
 # The commands that the shell can name. Older ones can no longer hold up a call.
 _MAX_COMMANDS = 1000

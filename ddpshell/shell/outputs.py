@@ -20,7 +20,7 @@ from .parser import Line, Redirection
 from .replies import Message, Reply, exact_text
 from .settings import Settings
 
-__all__ = ["MAX_WAITING_LINES", "FileOutput", "OnEnd", "Output", "ProgramOutput", "Stream", "ending"]
+__all__ = ["MAX_WAITING_LINES", "FileOutput", "Output", "ProgramOutput", "Stream", "ending"]
 
 #: Lines that may wait for a program that reads slowly.
 MAX_WAITING_LINES = 100_000

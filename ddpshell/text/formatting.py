@@ -25,7 +25,6 @@ from .prose import omission
 
 __all__ = [
     "NO_LIMITS",
-    "Fragment",
     "Limits",
     "colored_tokens",
     "colored_value",

@@ -42,7 +42,6 @@ __all__ = [
     "MAX_SIZE",
     "Expected",
     "Files",
-    "OpenBracket",
     "Reading",
     "Variables",
     "as_argument",

@@ -36,7 +36,6 @@ __all__ = [
     "probe",
     "sub",
     "subs",
-    "timer_of",
     "unsub",
     "wait",
     "warn_of_losses",

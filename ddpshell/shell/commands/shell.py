@@ -30,13 +30,11 @@ __all__ = [
     "clear",
     "command_help",
     "echo",
-    "exit_",
     "full",
     "general_help",
     "help_",
     "history",
     "save",
-    "set_",
     "shell_registry",
     "source",
 ]
