@@ -1,7 +1,7 @@
 """Every check of this project: `python -m tests [ARGUMENT OF PYTEST]...`.
 
 `python -m tests fast` leaves out the tests that take seconds, and those that need Node or a pseudo-terminal.
-`python -m tests coverage` runs everything, measures which lines run, and fails if these are too few. That takes half as
+`python -m tests coverage` runs everything, measures which lines run, and fails if there are too few of them. That takes half as
 long again, because the tests start thousands of programs, so it is not a part of the other runs.
 
 Types are checked while the tests run, and the tests run in several processes. Exits with the code of the first check

@@ -1,4 +1,4 @@
-"""Fixtures for every test: a clean environment, no thread left behind, and servers on loopback."""
+"""Fixtures for every test: a clean environment, a check for remaining threads, and servers on loopback."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _TERMINAL_MODULES = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `python -m tests fast` leaves out."""
+    """Mark the tests that `python -m tests fast` leaves out."""
     for item in items:
         fixtures, path = set(getattr(item, "fixturenames", ())), item.nodeid
         if path.startswith(_SLOW_MODULES):
@@ -135,7 +135,7 @@ def _cheap_hashes() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_thread_left(home: Path) -> Iterator[None]:
-    """A test that leaves a thread behind fails: a closed client or server must have ended its threads."""
+    """A test fails if a thread remains at its end: a closed client or server must have ended its threads."""
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:

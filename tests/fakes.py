@@ -36,9 +36,9 @@ from ddpshell.exceptions import ConnectError, ConnectionLost
 
 __all__ = ["PATIENCE", "FakeClock", "ScriptedConnector", "ScriptedPeer", "ScriptedTransport"]
 
-#: After so many seconds of real time, a test fails.
+#: Seconds of real time after which a test fails.
 PATIENCE = 30.0
-# A client that accepts no bytes for so many seconds has stopped reading.
+# A client that accepts no bytes for this number of seconds has stopped reading.
 _STANDSTILL = 0.3
 
 # ------------------------------------------------------------------------------------------------------------- time
@@ -99,7 +99,7 @@ class FakeClock:
                 selector.unregister(alarm)
         return [key for key in keys if key.fileobj is not alarm]
 
-    # For the test
+    # Methods for the test
 
     def advance(self, seconds: float) -> None:
         """Let time pass, and wake the threads whose deadline has come."""
@@ -317,7 +317,7 @@ class ScriptedPeer:
     def _read(self) -> bool:
         try:
             data = self._sock.recv(1 << 16)
-        except ConnectionResetError:  # it left something unread
+        except ConnectionResetError:  # the client left bytes unread
             return False
         self._received += data
         self._texts += _cut(self._received)
@@ -391,7 +391,7 @@ class ScriptedConnector:
             raise ConnectError("no answer from the test in time")
         return attempt.transport
 
-    # For the test
+    # Methods for the test
 
     def accept(self) -> ScriptedPeer:
         """Wait until the client tries to connect, accept, and return the other side."""

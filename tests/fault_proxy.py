@@ -96,7 +96,7 @@ class Reset:
 
 @dataclass(frozen=True)
 class Swallow:
-    """Let nothing pass from here on, not even the end of the stream: a dead link."""
+    """Let nothing pass any more, not even the end of the stream: a dead link."""
 
 
 @dataclass(frozen=True)
@@ -208,9 +208,9 @@ class _Stream:
     """One direction of a link.
 
     Attributes:
-        bytes: How many have passed.
-        inbox: What has come from `source` and may not pass yet.
-        outbox: What has passed and `target` has not taken yet.
+        bytes: The number of bytes that have passed.
+        inbox: Bytes that have arrived from `source` and may not pass yet.
+        outbox: Bytes that have passed and that `target` has not accepted yet.
         ended: Whether `source` has ended.
     """
 
@@ -341,7 +341,7 @@ class FaultProxy:
     ) -> None:
         self._ask(self._stop)
         self._thread.join(PATIENCE)
-        # Not on the thread, which may end between the request and the byte that wakes it.
+        # This is not done on the thread, which may end between the request and the byte that wakes it.
         self._ours.close()
         self._theirs.close()
 
@@ -419,7 +419,7 @@ class FaultProxy:
     def catch_up(self) -> None:
         """Wait until the proxy has handled all bytes that have arrived."""
         for _ in range(2):
-            # The first question may be answered without another look at the sockets.
+            # The thread may answer the first request without looking at the sockets again.
             self._ask(lambda: None)
 
     def notify(self) -> None:
@@ -538,7 +538,7 @@ class FaultProxy:
         try:
             server = socket.create_connection(("127.0.0.1", self.target), PATIENCE)
         except OSError:
-            # Like proxies whose server is down.
+            # Proxies whose server is down do the same.
             self._end(link, reset=True)
             return
         server.setblocking(False)

@@ -1,4 +1,4 @@
-"""A reverse proxy on 127.0.0.1 for tests: before one server or several, with TLS, and with answers of its own."""
+"""A reverse proxy on 127.0.0.1 for tests: for one server or several, with TLS, and with its own answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Request:
 
     @property
     def wants_websocket(self) -> bool:
-        """Whether it asks for an upgrade."""
+        """Whether the request asks for an upgrade."""
         return "upgrade" in self.headers
 
 

@@ -1,4 +1,4 @@
-"""The files in `completions/`, made from the command itself: `python -m tests.generated` writes them anew."""
+"""The files in `completions/`, which `python -m tests.generated` writes from the command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def generated() -> dict[str, str]:
 
 
 def manual() -> str:
-    """The manual page ddp(1). There is no date in it, so that it is always the same for the same command."""
+    """The manual page ddp(1). It has no date, so that it depends only on the command."""
     ctx = click.Context(ddp, info_name="ddp", obj=Process())
     lines = [f'.TH DDP 1 "" "ddpshell {_version()}" "User Commands"']
     lines += [".SH NAME", f"ddp \\- {_text(_sentence(ddp.help))}"]
@@ -88,7 +88,7 @@ def _examples(examples: Rows) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Text as roff has it: no letter of it is an instruction."""
+    """Text that is escaped for roff, so that no character is an instruction."""
     escaped = re.sub(r"[\\\-'\"^~`]", lambda match: _ESCAPES[match[0]], text)
     return f"\\&{escaped}" if escaped.startswith((".", "\\(aq")) else escaped
 
@@ -104,7 +104,7 @@ def _sentence(text: str | None) -> str:
 
 
 def _version() -> str:
-    """Without what changes between releases."""
+    """The text without parts that change between releases."""
     return re.match(r"[0-9.]*[0-9]", __version__)[0]  # type: ignore[index]  # every version begins with numbers
 
 

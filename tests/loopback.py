@@ -49,7 +49,7 @@ class LoopbackServer:
 
     Args:
         server: The server; the demo server by default.
-        port: 0 takes any free one.
+        port: The port, or 0 for any free one.
     """
 
     def __init__(self, server: Server | None = None, *, port: int = 0) -> None:
@@ -166,7 +166,7 @@ class Conversation:
 
     def __init__(self, connection: socket.socket, number: int) -> None:
         connection.settimeout(PATIENCE)
-        # As all servers do. Otherwise a second small message waits until the client acknowledges the first one.
+        # All servers do this. Otherwise, a second small message waits until the client acknowledges the first one.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.number = number
         self.request = ""
@@ -350,7 +350,7 @@ class Conversation:
             while True:
                 self._read_more()
 
-    # ------------------------------------------------------------------------------------------------ in detail
+    # ------------------------------------------------------------------------------------------------ helpers
 
     def _read_more(self) -> None:
         try:

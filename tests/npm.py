@@ -14,7 +14,7 @@ __all__ = ["NpmError", "install"]
 
 
 class NpmError(Exception):
-    """The packages cannot be installed; the text says why, with npm's output if there is any."""
+    """The packages cannot be installed. The text has the reason, with npm's output if there is any."""
 
 
 def install(folder: Path) -> Path:

@@ -28,7 +28,7 @@ _COLORS = {
 
 
 def svg(command: str, lines: Sequence[Sequence[tuple[Char, str]]]) -> str:
-    """Draw a terminal: the command that was typed, and the screen below it.
+    """Draw a terminal: the typed command, and the screen below it.
 
     Args:
         command: The command, with or without the `$ ` of a transcript.

@@ -1,4 +1,4 @@
-"""`ddp` on a machine that lacks what another system does not have: `python -m tests.platforms windows|macos WORD...`
+"""`ddp` without the functions that another system lacks: `python -m tests.platforms windows|macos WORD...`
 
 On `windows` the package finds none of POSIX's modules, calls, signals and flags. A selector accepts sockets only, `os.read`
 and `os.write` reject sockets, and there is no `/bin/sh` and no `/dev/tty`. In place of a console, `msvcrt` types the keys in
@@ -39,7 +39,7 @@ _NOT_A_SOCKET = 10038
 
 
 def main(words: list[str]) -> None:
-    """Take things away, and run `ddp`."""
+    """Remove the functions that the system lacks, and run `ddp`."""
     system, *sys.argv[1:] = words
     {"windows": _windows, "macos": _macos}[system]()
     from ddpshell.__main__ import main as run
@@ -62,7 +62,7 @@ def _windows() -> None:
     import subprocess
 
     if sys.stdin.isatty():
-        # Windows has another one, which does the same.
+        # Windows has another function, which does the same.
         import prompt_toolkit.input.vt100  # noqa: F401
 
     assert subprocess.PIPE
@@ -96,7 +96,7 @@ def _accept_only_sockets() -> None:
     choose, read, write = select.select, os.read, os.write
 
     def select_sockets(*files: Any) -> Any:
-        # prompt_toolkit waits for the console in a way of its own.
+        # prompt_toolkit has its own way of waiting for the console.
         if not all(_is_socket(file) or os.isatty(file) for several in files[:3] for file in several):
             raise OSError(_NOT_A_SOCKET, "An operation was attempted on something that is not a socket")
         return choose(*files)

@@ -8,7 +8,7 @@
     ''')
 
 `>>` is a message that the session receives, and `<<` a message that it must send. `!!` is an event that it must report: the
-name of the class, then any of its fields as Python prints them. `open`, `lost` and `wait SECONDS` are what else can happen.
+name of the class, then any of its fields as Python prints them. `open`, `lost` and `wait SECONDS` are the other steps.
 A `#` begins a comment. Anything that the session sends or reports beyond the script is a failure, and the
 failure shows both sides.
 """
@@ -24,7 +24,7 @@ from ddpshell.protocol.events import CallFinished, SessionEvent
 
 __all__ = ["CONNECTED", "Playbook", "counting_random", "finished"]
 
-#: How a session is established.
+#: The steps that establish a session.
 CONNECTED = """
     open
     << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
@@ -120,7 +120,7 @@ def _normal(line: str) -> str:
 
 
 def _as_scripted(event: str, expected: list[str]) -> str:
-    """Return the line of the script that describes an event, by its class or by its class and fields; else the event itself."""
+    """Return the line of the script that describes an event by its class, or by its class and fields. If there is none, return the event."""
     name, _, fields = event.partition("(")
     for line in expected:
         words = line.removeprefix("!! ").split(" ", 1)

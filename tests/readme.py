@@ -1,4 +1,4 @@
-"""Follows a document (the README, a page of the manual) as a reader would, and finds out whether it is true.
+"""Follows a document (the README, a page of the manual) as a reader would, and checks whether it is correct.
 
 A reader does what the blocks of a document say, in order, in one folder and with one home folder:
 
@@ -60,22 +60,22 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The name of the file whose content this block is."""
+        """The name of the file whose content is this block."""
         return self.comment.removeprefix("file: ") if self.comment.startswith("file: ") else None
 
     @property
     def is_at_terminal(self) -> bool:
-        """Whether it shows a session at a terminal."""
+        """Whether the block shows a session at a terminal."""
         return self.comment.startswith("at a terminal")
 
     @property
     def unseen(self) -> list[str]:
-        """The words that are typed in it but not shown."""
+        """The words that are typed in the block but not shown."""
         return self.comment.partition("unseen: ")[2].split()
 
     @property
     def picture(self) -> str:
-        """The name of the file with a picture of its last screen, or an empty text."""
+        """The name of the file with a picture of the last screen, or an empty text."""
         return self.comment.partition("shown in ")[2]
 
 
@@ -92,7 +92,7 @@ def read(markdown: str) -> list[Block]:
 
 
 def servers_and_files(document: Path) -> list[Block]:
-    """The blocks that are followed before all others, so that each example can be followed by itself.
+    """The blocks that are followed before all others, so that each example can be followed alone.
 
     Every page of the manual expects the demo server, which the README says how to run.
     """
@@ -338,7 +338,7 @@ if __name__ == "__main__":
     for page in DOCUMENTS:
         if any(block.is_at_terminal for block in read(page.read_text())):
             for old, new in record(page).items():
-                # Read again: the page may have been edited meanwhile.
+                # The page is read again, because it may have been edited meanwhile.
                 page.write_text(page.read_text().replace(old, new))
             for picture, drawn in redraw(page).items():
                 picture.write_text(drawn)

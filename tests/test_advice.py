@@ -1,4 +1,4 @@
-"""The advice about each error names only what the user can type where the advice is read."""
+"""The advice about each error names only commands and options that the user can type where the advice is shown."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _name(error: DDPError) -> str:
 
 @pytest.mark.parametrize("error", ERRORS, ids=_name)
 def test_errors_with_advice_on_the_command_line_have_advice_at_the_prompt(error: DDPError) -> None:
-    """The message of a timeout at the prompt says what to do itself."""
+    """At the prompt, the message of a timeout itself has the advice."""
     assert advice(error, Place.COMMAND_LINE)
     assert advice(error, Place.SCRIPT)
     assert bool(advice(error, Place.PROMPT)) is not isinstance(error, DDPTimeout)
@@ -100,7 +100,7 @@ def messages_of_the_shell() -> set[str]:
 
 
 def test_messages_of_the_shell_name_its_own_commands() -> None:
-    # Not a command of the program itself or another one, not what stands before or after a command, and not a text that
+    # This leaves out commands of other programs, parts before or after a command, and a text that
     # the user typed.
     quoted = {text for text in messages_of_the_shell() if not re.match(r"ddp\b|[|>!]|\S+ = |1$", text)}
     assert len(quoted) > 10
@@ -142,7 +142,7 @@ def test_advice_contains_the_detail_and_the_notes_of_an_error() -> None:
         pytest.param(
             LoginNeeded("x", problem="ended", user="ann"),
             ("log in again: ddp login ann -u 'x y'", "`login ann --password-file FILE` logs in", "`login ann` logs in"),
-            id="a login that ended",
+            id="an ended login",
         ),
         pytest.param(
             LoginNeeded("x", problem="unreadable"),

@@ -1,6 +1,6 @@
-"""The command as a process of its own: signals at every stage, servers that do not work, and what is written where.
+"""The command as a separate process: signals at every stage, servers that do not work, and the streams of its output.
 
-What each command does is tested in `tests/cli`; here is what must be so of all of them.
+Single commands are tested in `tests/cli`. The tests here are for all of them.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ SIGNALS = pytest.mark.parametrize(
     "number", [pytest.param(signal.SIGINT, id="Ctrl-C"), pytest.param(signal.SIGTERM, id="SIGTERM")]
 )
 
-#: How many connections to a black hole are under way before ours.
+#: The number of pending connections that fill the queue of an unresponsive host.
 FILLING = 3
 
-#: Each command that talks to a server, and goes on until it is answered.
+#: Each command that waits for the answer of a server, and its standard input.
 LASTING = [
     pytest.param(["call", "m"], "", id="call"),
     pytest.param(["sub", "x"], "", id="sub"),
@@ -54,7 +54,7 @@ LASTING = [
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start the command; it is gone when the test is over."""
+    """Start the command, which is killed at the end of the test."""
     processes: list[subprocess.Popen[str]] = []
 
     def begin(*words: str, stdin: str = "") -> subprocess.Popen[str]:
@@ -64,7 +64,7 @@ def start() -> Iterator[Start]:
         )  # fmt: skip
         processes.append(process)
         assert process.stdin is not None
-        # It stays open: what is to come is not known.
+        # Standard input stays open, because more lines may follow.
         process.stdin.write(stdin)
         process.stdin.flush()
         return process
@@ -77,7 +77,7 @@ def start() -> Iterator[Start]:
 
 @pytest.fixture
 def black_hole() -> Iterator[int]:
-    """A port where connections are not even refused."""
+    """A port of an unresponsive host: connections are neither accepted nor refused."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
         # The server accepts no connection; the client keeps trying.
@@ -96,9 +96,9 @@ def black_hole() -> Iterator[int]:
 @SIGNALS
 @pytest.mark.parametrize(("words", "stdin"), LASTING)
 class TestSignals:
-    """Ctrl-C is 130 and SIGTERM 143, at once, at any moment, without a word on standard output."""
+    """A command ends at once, with code 130 after Ctrl-C and 143 after SIGTERM, and without output."""
 
-    def test_while_the_network_does_not_answer(
+    def test_a_signal_ends_a_command_while_the_network_does_not_answer(
         self, start: Start, black_hole: int, words: list[str], stdin: str, number: signal.Signals
     ) -> None:
         process = start(*words, "-u", f"localhost:{black_hole}", stdin=stdin)
@@ -106,7 +106,7 @@ class TestSignals:
         process.send_signal(number)
         assert finished(process) == (128 + number, "", "")
 
-    def test_while_the_server_does_not_upgrade(
+    def test_a_signal_ends_a_command_while_the_server_does_not_upgrade(
         self, start: Start, words: list[str], stdin: str, number: signal.Signals
     ) -> None:
         def script(server: Conversation) -> None:
@@ -119,7 +119,7 @@ class TestSignals:
             processes.append(start(*words, "-u", server.url, stdin=stdin))
             assert finished(processes[0]) == (128 + number, "", "")
 
-    def test_while_there_is_no_session_yet(
+    def test_a_signal_ends_a_command_before_there_is_a_session(
         self, start: Start, words: list[str], stdin: str, number: signal.Signals
     ) -> None:
         def script(server: Conversation) -> None:
@@ -135,7 +135,9 @@ class TestSignals:
             assert finished(processes[0]) == (128 + number, "", "")
         assert closed == [1000]
 
-    def test_while_no_answer_comes(self, start: Start, words: list[str], stdin: str, number: signal.Signals) -> None:
+    def test_a_signal_ends_a_command_while_no_answer_comes(
+        self, start: Start, words: list[str], stdin: str, number: signal.Signals
+    ) -> None:
         def script(server: Conversation) -> None:
             server.receive()
             processes[0].send_signal(number)
@@ -147,13 +149,15 @@ class TestSignals:
         with ScriptedServer(converse(script)) as server:
             processes.append(start(*words, "-u", server.url, stdin=stdin))
             assert finished(processes[0]).code == 128 + number
-        # DDP's goodbye, and then the WebSocket's.
+        # The `disconnect` of DDP, and then the close frame of the WebSocket.
         assert said == ["disconnect", 1000]
 
 
 @SIGNALS
 @pytest.mark.parametrize("words", [["call", "m"], ["sub", "x"], ["ping"], ["batch"]], ids=lambda words: words[0])
-def test_a_signal_between_two_attempts_to_connect(start: Start, words: list[str], number: signal.Signals) -> None:
+def test_a_signal_ends_a_command_between_two_attempts_to_connect(
+    start: Start, words: list[str], number: signal.Signals
+) -> None:
     process = start(*words, "--reconnect", "-u", "localhost:1")
     for attempt in ("next attempt in 0.0 s", "next attempt in"):
         wait_for(process, attempt)
@@ -164,7 +168,9 @@ def test_a_signal_between_two_attempts_to_connect(start: Start, words: list[str]
 
 @SIGNALS
 @pytest.mark.parametrize("words", [["call", "m", "-"], ["batch"], ["run"], ["login", "ann", "--password-file", "-"]])
-def test_a_signal_while_standard_input_is_waited_for(start: Start, words: list[str], number: signal.Signals) -> None:
+def test_a_signal_ends_a_command_that_waits_for_standard_input(
+    start: Start, words: list[str], number: signal.Signals
+) -> None:
     with LoopbackServer() as server:
         process = start(*words, "-u", server.url)
         if words[0] in ("batch", "run"):
@@ -176,7 +182,7 @@ def test_a_signal_while_standard_input_is_waited_for(start: Start, words: list[s
 
 
 @SIGNALS
-def test_a_signal_between_two_lines_of_a_batch(start: Start, number: signal.Signals) -> None:
+def test_a_signal_ends_a_batch_between_two_lines(start: Start, number: signal.Signals) -> None:
     with LoopbackServer() as server:
         process = start("batch", "-u", server.url, stdin='["upper", "a"]\n')
         assert process.stdout is not None
@@ -192,14 +198,14 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
     for line in process.stderr:
         if text in line:
             return
-    raise AssertionError(f"it never says {text!r}")
+    raise AssertionError(f"the command never prints {text!r}")
 
 
 def wait_until_reading(process: subprocess.Popen[str]) -> None:
-    """Until a thread of it sleeps in `read`, as Linux tells; elsewhere, not at all."""
+    """Wait until a thread of the process sleeps in `read`. On other systems than Linux, do not wait."""
 
     def is_reading() -> bool:
-        # The number of the call on x86-64 and on ARM, and the file. Reading a file on a disk never sleeps like that.
+        # The number of the system call on x86-64 and on ARM, and the file. Reading a file on a disk never sleeps in this state.
         threads = [f"{process.pid}/task/{folder.name}" for folder in Path(f"/proc/{process.pid}/task").iterdir()]
         return any(
             re.match(r"(0|63) 0x[0-9a-f] ", _proc(f"{thread}/syscall")) is not None
@@ -211,8 +217,8 @@ def wait_until_reading(process: subprocess.Popen[str]) -> None:
 
 
 def wait_until_connecting(port: int) -> None:
-    """Until another connection to a black hole is under way, as Linux tells; elsewhere, not at all."""
-    # The state is SYN_SENT. The first ones are those that fill the hole.
+    """Wait until another connection to the unresponsive host is pending. On other systems than Linux, do not wait."""
+    # The state is SYN_SENT. The first connections are those that fill the queue.
     _wait_until(lambda: len(re.findall(rf"0100007F:{port:04X} 02", _proc("net/tcp"))) > FILLING)
 
 
@@ -227,11 +233,11 @@ def _wait_until(condition: Callable[[], bool]) -> None:
         assert clock.now() < deadline
 
 
-# --------------------------------------------------------------------------------------------- no use in trying again
+# ------------------------------------------------------------------------------------------------ permanent errors
 
 
 @pytest.mark.parametrize("option", ["--connect-timeout", "--timeout"])
-def test_a_black_hole_is_left_in_time(start: Start, black_hole: int, option: str) -> None:
+def test_an_attempt_to_an_unresponsive_host_ends_in_time(start: Start, black_hole: int, option: str) -> None:
     clock = SystemClock()
     began = clock.now()
     ran = finished(start("call", "m", option, "0.5", "-u", f"localhost:{black_hole}"))
@@ -247,7 +253,7 @@ def test_a_black_hole_is_left_in_time(start: Start, black_hole: int, option: str
         pytest.param(refuse_version("0"), id="version"),
     ],
 )
-def test_what_will_never_succeed_is_tried_once(
+def test_a_permanent_error_is_not_retried(
     start: Start, words: list[str], script: Callable[[Conversation], None]
 ) -> None:
     with ScriptedServer(script) as server:
@@ -271,16 +277,14 @@ def test_the_exit_codes_are_the_same_in_help_man_page_and_manual() -> None:
 # ---------------------------------------------------------------------------------------------------- a real Meteor
 
 
-def test_who_calls_too_often_is_reported_when_to_try_again(
-    start: Start, meteor_server: MeteorServer, tmp_path: Path
-) -> None:
-    """S50, as Meteor's own limiter has it: five calls a second."""
+def test_a_rate_limit_error_says_when_to_try_again(start: Start, meteor_server: MeteorServer, tmp_path: Path) -> None:
+    """S50: the limit in the Meteor application is five calls per second."""
     script = tmp_path / "script"
     script.write_text("call limited\n" * 100)
     ran = finished(start("run", str(script), "-u", meteor_server.url))
     answered = ran.out.count("\n")
     assert (ran.code, ran.out) == (1, '"ok"\n' * answered)
-    # On a slow machine, the first calls were made in another second.
+    # On a slow machine, the calls take more than one second.
     assert answered >= 5
     assert re.fullmatch(
         rf"ddp: error: {re.escape(str(script))}, line {answered + 1}: Error, too many requests\. .* \[too-many-requests\]\n"
@@ -293,11 +297,11 @@ def test_who_calls_too_often_is_reported_when_to_try_again(
     ("words", "code", "out", "err"),
     [
         pytest.param(["call", "upper", "Hello"], 0, '"HELLO"\n', "", id="a call"),
-        pytest.param(["call", "nope"], 1, "", "Method 'nope' not found [404]", id="no method"),
+        pytest.param(["call", "nope"], 1, "", "Method 'nope' not found [404]", id="an unknown method"),
         pytest.param(["call", "crash"], 1, "", "look in its log", id="500"),
         pytest.param(["call", "boom"], 1, "", 'details: {"d": 1, "when": ', id="an error with details"),
         pytest.param(["call", "upper", "5"], 1, "", "the server does not accept these arguments", id="400"),
-        pytest.param(["sub", "nope"], 1, "", "Subscription 'nope' not found [404]", id="no publication"),
+        pytest.param(["sub", "nope"], 1, "", "Subscription 'nope' not found [404]", id="an unknown publication"),
         pytest.param(["sub", "bad"], 1, "", "denied [403]", id="a publication that refuses"),
         pytest.param(["sub", "items", "2", "--count"], 0, "2\n", "", id="documents"),
         pytest.param(["sub", "ticker", "50", "--until", "{n: 2}", "--count"], 0, "1\n", "", id="until"),
@@ -311,7 +315,7 @@ def test_who_calls_too_often_is_reported_when_to_try_again(
         pytest.param(["whoami"], 4, "", "you are not logged in", id="anonymous"),
     ],
 )
-def test_a_real_meteor_gives_the_same_exit_codes(
+def test_a_real_meteor_server_causes_the_same_exit_codes(
     start: Start, meteor_server: MeteorServer, words: list[str], code: int, out: str, err: str
 ) -> None:
     ran = finished(start(*words, "-u", meteor_server.url, stdin="looking-glass\n"))

@@ -1,4 +1,4 @@
-"""The files in `completions/` are those that the command makes today, and real shells and `man` understand them."""
+"""The files in `completions/` are up to date, and real shells and `man` understand them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ FILES = generated()
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_is_fresh(name: str) -> None:
-    """If this fails: python -m tests.generated"""
+def test_each_generated_file_is_up_to_date(name: str) -> None:
+    """If this fails, run: python -m tests.generated"""
     assert (FOLDER / name).read_text() == FILES[name]
 
 
-def test_there_is_no_other_file() -> None:
+def test_the_folder_has_only_generated_files() -> None:
     assert {path.name for path in FOLDER.iterdir()} == set(FILES)
 
 
-def test_the_wheel_puts_them_where_shells_and_man_look() -> None:
+def test_the_wheel_installs_the_files_where_shells_and_man_look() -> None:
     project = tomllib.loads((TOP / "pyproject.toml").read_text())
     shared = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
     assert {source.removeprefix("completions/"): target for source, target in shared.items()} == {
@@ -68,7 +68,7 @@ def _interactive(shell: str, path: str, folder: Path, *arguments: str) -> pexpec
 
 
 def _type(child: pexpect.spawn[str], typed: str, completed: str) -> None:
-    """Type, press Tab, and wait until the completed line stands on the screen behind the prompt."""
+    """Type, press Tab, and wait until the completed line is on the screen after the prompt."""
     screen = pyte.Screen(200, 40)
     stream = pyte.Stream(screen)
     stream.feed("ready> ")
@@ -78,13 +78,13 @@ def _type(child: pexpect.spawn[str], typed: str, completed: str) -> None:
     child.close(force=True)
 
 
-#: What is typed, and what Tab makes of it.
+#: The typed text, and the line after Tab.
 LINES = [
     pytest.param("ddp who", "ddp whoami ", id="a command"),
     pytest.param("ddp call --connect", "ddp call --connect-timeout ", id="an option"),
     pytest.param("ddp call -o pre", "ddp call -o pretty ", id="a choice"),
     pytest.param("ddp -p prod", "ddp -p production ", id="a profile"),
-    pytest.param("ddp demo call up", "ddp demo call upper ", id="a method of the demo's"),
+    pytest.param("ddp demo call up", "ddp demo call upper ", id="a method of the demo"),
     pytest.param("ddp help sele", "ddp help selectors ", id="a page of the manual"),
     pytest.param("ddp call --cacert auth", "ddp call --cacert authority.pem ", id="a file"),
     pytest.param("ddp batch auth", "ddp batch authority.pem ", id="a file of calls"),
@@ -94,7 +94,7 @@ LINES = [
 
 
 @pytest.mark.parametrize(("typed", "completed"), LINES)
-def test_bash_completes(path: str, tmp_path: Path, typed: str, completed: str) -> None:
+def test_bash_completes_the_typed_line(path: str, tmp_path: Path, typed: str, completed: str) -> None:
     (tmp_path / "authority.pem").touch()
     child = _interactive("bash", path, tmp_path, "--norc", "--noprofile", "-i")
     child.expect_exact("ready> ")
@@ -105,10 +105,10 @@ def test_bash_completes(path: str, tmp_path: Path, typed: str, completed: str) -
 
 
 @pytest.mark.parametrize(("typed", "completed"), LINES)
-def test_zsh_completes(path: str, tmp_path: Path, typed: str, completed: str) -> None:
+def test_zsh_completes_the_typed_line(path: str, tmp_path: Path, typed: str, completed: str) -> None:
     (tmp_path / "authority.pem").touch()
     child = _interactive("zsh", path, tmp_path, "-f", "-i")
-    # As when it is installed: found by its name in a folder of functions.
+    # The installed function is also found by its name in a folder of functions.
     functions = tmp_path / "functions"
     functions.mkdir()
     (functions / "_ddp").write_text(FILES["_ddpshell"])
@@ -120,7 +120,7 @@ def test_zsh_completes(path: str, tmp_path: Path, typed: str, completed: str) ->
 
 
 @pytest.mark.parametrize(("typed", "completed"), LINES)
-def test_fish_completes(path: str, tmp_path: Path, typed: str, completed: str) -> None:
+def test_fish_completes_the_typed_line(path: str, tmp_path: Path, typed: str, completed: str) -> None:
     (tmp_path / "authority.pem").touch()
     command = f'source {FOLDER}/ddpshell.fish; complete -C "{typed}"'
     done = subprocess.run(
@@ -141,7 +141,7 @@ def test_descriptions_in_fish_are_not_cut(path: str, tmp_path: Path) -> None:
 
 
 def test_the_script_for_powershell_has_its_syntax() -> None:
-    """There is no PowerShell here, but a parser of its syntax."""
+    """The script is only parsed, because the test does not need a PowerShell."""
     language = tree_sitter.Language(tree_sitter_powershell.language())
     parser = tree_sitter.Parser(language)
     text = FILES["ddpshell.ps1"].encode()
@@ -172,7 +172,7 @@ def test_man_shows_the_manual_without_a_warning() -> None:
     assert "ddp login ann" in text
 
 
-def test_what_is_to_be_copied_from_the_manual_has_the_letters_that_shells_know() -> None:
+def test_examples_in_the_manual_have_characters_that_shells_accept() -> None:
     text = _rendered(width=200)
     for line in ("""'"5"'""", """ddp call /tasks/insert '{title: "write"}'""", "--no-reconnect", "~/.config/ddpshell"):
         assert line in text

@@ -1,4 +1,4 @@
-"""Docstrings: what they say about arguments fits the signatures."""
+"""The arguments in docstrings match the signatures."""
 
 from __future__ import annotations
 

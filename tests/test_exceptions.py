@@ -49,10 +49,10 @@ SENTENCES = [
     pytest.param(
         NegotiationError("1", "pre2"),
         "DDP version negotiation failed; server requested version pre2",
-        id="negotiation, in Meteor's words (C4)",
+        id="negotiation, with Meteor's text (C4)",
     ),
     pytest.param(
-        ServerError("nope", "a reason"), "a reason [nope]", id="server, in the words of Meteor's client (C28)"
+        ServerError("nope", "a reason"), "a reason [nope]", id="server, with the text of Meteor's client (C28)"
     ),
     pytest.param(ServerError("nope"), "[nope]", id="server, no reason"),
     pytest.param(ServerError("nope", ""), "[nope]", id="server, empty reason"),
@@ -151,7 +151,7 @@ def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
     assert set(errors) == set(exceptions.__all__)
 
 
-def test_every_leaf_of_the_tree_has_a_sentence_here() -> None:
+def test_every_leaf_of_the_tree_has_a_tested_sentence() -> None:
     leaves = set(exceptions.__all__) - set(drawn().values())
     assert leaves <= {type(parameters.values[0]).__name__ for parameters in SENTENCES}
 

@@ -1,6 +1,6 @@
-"""A package offers exactly the names that its `__init__` re-exports, and each module lists the names that it offers.
+"""A package exports exactly the names that its `__init__` imports, and each module lists the names that it exports.
 
-Ruff sees to it that the lists are sorted, and that what they name exists.
+Ruff checks that the lists are sorted, and that their names exist.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def defined(tree: ast.Module) -> set[str]:
 
 
 def taken(file: Path, tree: ast.Module) -> list[tuple[Path, str]]:
-    """Return the names imported from our other modules, each with its folder or file."""
+    """Return the names imported from other modules of the package, each with its folder or file."""
     return [
         (file.parents[node.level - 1].joinpath(*(node.module or "").split(".")), alias.asname or alias.name)
         for node in ast.walk(tree)
@@ -71,18 +71,18 @@ def _parsed(file: Path) -> ast.Module:
 
 
 @pytest.mark.parametrize("file", PACKAGES, ids=_name)
-def test_a_package_offers_what_it_re_exports(file: Path) -> None:
+def test_a_package_exports_exactly_the_names_that_it_defines_or_imports(file: Path) -> None:
     tree = _parsed(file)
     offered = defined(tree) | {name for _, name in taken(file, tree)}
     assert sorted(listed(tree) or []) == sorted(offered)
 
 
 @pytest.mark.parametrize("file", PACKAGES, ids=_name)
-def test_a_package_imports_only_names_that_its_modules_offer(file: Path) -> None:
+def test_a_package_imports_only_names_that_its_modules_export(file: Path) -> None:
     assert [(module, name) for module, name in taken(file, _parsed(file)) if not offers(module, name)] == []
 
 
-def test_a_module_lists_the_names_that_it_offers() -> None:
+def test_a_module_lists_its_public_names() -> None:
     assert [_name(file) for file in MODULES if listed(_parsed(file)) is None] == []
 
 

@@ -42,7 +42,7 @@ def attempt(aside: ThreadPoolExecutor, waiter: Waiter) -> Callable[[Connector, f
 
 
 def test_the_fakes_have_the_interfaces_of_the_real_objects(clock: FakeClock) -> None:
-    """The type checker does the work; at run time nothing happens."""
+    """The type checker does the work. At run time, this test has no effect."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         real: tuple[Clock, Connector, Transport] = clock, ScriptedConnector(), ScriptedTransport(ours)

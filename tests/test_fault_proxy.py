@@ -1,4 +1,4 @@
-"""The fault proxy: which bytes pass, and what each end sees of a fault."""
+"""The fault proxy: the bytes that pass, and the effect of a fault on each end."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_a_restarted_server_is_reached_also_on_another_port(wire: Wire) -> None:
 
 
 def test_a_close_happens_right_after_a_message(wire: Wire) -> None:
-    """Also if the message arrives in pieces or together with the next one; both ends see FIN, not RST."""
+    """This holds also if the message arrives in pieces or together with the next one. Both ends get FIN, not RST."""
     wire.proxy.plan([Fault(After(UP, messages=2), Close())])
     client, server = wire.pair()
     one, two = frames.text_frames(["one"]), frames.text_frames(["two" * 100])

@@ -81,7 +81,7 @@ def serving(tasks: Collection, port: int = 0) -> Server:
     return server
 
 
-def test_the_copy_ends_up_equal_whatever_is_killed(follower: Follower) -> None:
+def test_the_copy_becomes_equal_whichever_process_is_killed(follower: Follower) -> None:
     tasks = Collection("tasks")
     for number in range(5):
         tasks.insert({"_id": str(number), "n": number})
@@ -100,7 +100,7 @@ def test_the_copy_ends_up_equal_whatever_is_killed(follower: Follower) -> None:
     follower.start(server.url)
     follower.wait_for(tasks)
 
-    # They do so while the server is gone.
+    # Documents also change and vanish while the server is stopped.
     port = server.port
     server.stop()
     tasks.remove("4")
@@ -115,7 +115,7 @@ def test_the_copy_ends_up_equal_whatever_is_killed(follower: Follower) -> None:
     server.stop()
 
 
-def test_a_server_without_the_publication_ends_it(follower: Follower) -> None:
+def test_a_server_without_the_publication_ends_the_program(follower: Follower) -> None:
     server = Server()
     server.start(port=0)
     follower.start(server.url)

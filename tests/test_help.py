@@ -1,4 +1,4 @@
-"""What the help of each command gives as examples is tried, as it stands, against a demo server."""
+"""The examples in the help of each command are run unchanged against a demo server."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ EXAMPLES = list(dict.fromkeys(_examples()))
 
 _RECORDING = '{"ddp_recording":1,"url":"ws://h","started":"","program":""}\n'
 
-#: The files that they name. The demo's user is alice.
+#: The files that the examples name. The user of the demo is alice.
 FILES = {
     "app.ddprec": _RECORDING,
     "tasks.json": '{"publication": "tasks", "collections": []}',
@@ -58,7 +58,7 @@ FILES = {
     "users.json": '{"name": "ann"}\n{"name": "bob"}\n',
 }
 
-#: What runs until it is told to end.
+#: The commands that run until a signal ends them.
 ENDLESS = re.compile(r"ddp (serve|tap)\b.*|ddp ping|ddp sub .*(--follow|--live)")
 
 #: Commands that ask for a password, which the test does not type.
@@ -127,7 +127,7 @@ def _in_shell(line: str) -> list[str]:
     if "jq " in line:
         program("jq")
     before = {"zsh": "autoload -Uz compinit; compinit -D; ", "fish": "", "bash": "set -o pipefail; "}
-    # There is no PowerShell for what comes after the pipe.
+    # The part after the pipe needs PowerShell, which the test does not have.
     return [program(shell), "-c", before[shell] + line.removesuffix(" | Out-String | iex")]
 
 

@@ -1,4 +1,4 @@
-"""Where files are, and text that no file may contain."""
+"""The places of files, and text that no file may contain."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_each_folder_of_the_package_has_a_folder_of_tests() -> None:
     assert folders - tests == set()
 
 
-#: What marks a test or a piece of code as unfinished.
+#: Marks of unfinished tests and code.
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|NotImplemented" r"Error)\b|mark\.(ski" r"p|xfai" r"l)\b")
 
 
@@ -71,7 +71,7 @@ def test_nothing_is_marked_as_unfinished() -> None:
         (UNFINISHED, ["@pytest.mark.ski", "p"]),
     ],
 )
-def test_such_a_line_is_found(tmp_path: Path, pattern: re.Pattern[str], parts: list[str]) -> None:
+def test_a_forbidden_line_is_found(tmp_path: Path, pattern: re.Pattern[str], parts: list[str]) -> None:
     file = tmp_path / "file"
     line = "".join(parts)
     file.write_text(f"first\n{line}\nlast\n")

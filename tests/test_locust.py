@@ -1,6 +1,6 @@
-"""Load tests with Locust: in one process, in several, and distributed; with Locust's patch of the standard library and without.
+"""Load tests with Locust: in one process, in several, and distributed, with and without Locust's patch of the standard library.
 
-Locust changes the standard library when it is imported, so that it runs only in processes of its own.
+Locust changes the standard library when it is imported, so the tests run it only in separate processes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Visitor(DDPUser):
     {body}
 """
 
-#: One of each kind of request.
+#: A request of each kind.
 ALL_KINDS = """
     def on_start(self):
         self.ddp.login("alice", password="wonderland")
@@ -83,7 +83,7 @@ ALL_KINDS = """
 
 
 def locustfile(folder: Path, server: LoopbackServer, body: str, needed: dict[str, int], before: str = "") -> Path:
-    """Write a locustfile. The test ends when it has so many requests of each row."""
+    """Write a locustfile. The load test ends when each row has this number of requests."""
     file = folder / "locustfile.py"
     text = USER.replace("{before}", before).replace("{url}", server.url).replace("{body}", body.strip())
     file.write_text(text + WATCH.replace("{needed}", repr(needed)))
@@ -104,7 +104,7 @@ def start(file: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
 def rows(process: subprocess.Popen[str]) -> dict[str, dict[str, Any]]:
     """Wait for Locust, and return the rows of its statistics by `call NAME`."""
     out, err = process.communicate(timeout=3 * PATIENCE)
-    # With --processes, each process prints its own, which is empty.
+    # With --processes, each process also prints its own statistics, which are empty.
     found = re.findall(r"^\[\n.*?^\]", out, re.DOTALL | re.MULTILINE)
     assert found, (out, err)
     return {f"{row['method']} {row['name']}".strip(): row for row in json.loads(found[-1])}
@@ -141,7 +141,7 @@ def test_each_request_is_a_row(
     check_all_kinds(found, 3)
 
 
-def test_with_a_master_and_two_workers(server: LoopbackServer, tmp_path: Path) -> None:
+def test_requests_of_two_workers_are_added_up(server: LoopbackServer, tmp_path: Path) -> None:
     file = locustfile(tmp_path, server, ALL_KINDS, {"call nope": 4, "sub tasks": 4})
     port = free_port()
     workers = [start(file, "--worker", "--master-port", port) for _ in range(2)]
@@ -189,7 +189,7 @@ def test_a_latency_ends_when_the_frame_arrives(server: LoopbackServer, tmp_path:
     assert rows(start(file, "-u", "1", "-t", "60s", "--json"))["call upper"]["max_response_time"] < 1500
 
 
-def test_what_goes_wrong_has_a_code(server: LoopbackServer, tmp_path: Path) -> None:
+def test_errors_are_reported_with_their_codes(server: LoopbackServer, tmp_path: Path) -> None:
     cut = 0
 
     @server.server.method("cut")
@@ -298,7 +298,7 @@ class TestManual:
         assert {"connect", "sub tasks", "call upper"} <= set(found)
         assert [name for name, row in found.items() if row["num_failures"]] == []
 
-    def test_with_the_demo_server(self, file: Path) -> None:
+    def test_the_locustfiles_run_against_the_demo_server(self, file: Path) -> None:
         # One of the two files is enough for several processes, which take long to start.
         port = free_port()
         processes = (
@@ -310,7 +310,7 @@ class TestManual:
             self.check(file, server.url, *processes)
 
     @pytest.mark.node
-    def test_with_meteor(self, file: Path, meteor_server: MeteorServer) -> None:
+    def test_the_locustfiles_run_against_meteor(self, file: Path, meteor_server: MeteorServer) -> None:
         self.check(file, meteor_server.url)
 
 

@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
     ("url", "server"),
     [
         pytest.param("localhost:3000", "ws://localhost:3000", id="a host"),
-        pytest.param("http://LOCALHOST:3000/", "ws://localhost:3000", id="written otherwise"),
+        pytest.param("http://LOCALHOST:3000/", "ws://localhost:3000", id="another spelling"),
         pytest.param("ws://localhost:3000/websocket", "ws://localhost:3000", id="the endpoint"),
         pytest.param("http://localhost:3000/sockjs", "ws://localhost:3000", id="through SockJS"),
         pytest.param("ws://h/sockjs/000/abc/websocket", "ws://h", id="one session of SockJS"),
@@ -76,10 +76,10 @@ def test_different_urls_of_a_server_identify_the_same_server(url: str, server: s
         pytest.param("ws://h/a", "ws://h/b", id="path"),
         pytest.param("localhost", "127.0.0.1", id="name and address"),
         pytest.param("ws://h/app", "ws://h/app/sockjs-other-tenant", id="a segment that begins like SockJS"),
-        pytest.param("ws://h/app", "ws://h/app/sockjs-other/sockjs", id="SockJS below it"),
-        pytest.param("ws://h", "ws://h/sockjs_evil/000/abc/websocket", id="that looks like a session"),
+        pytest.param("ws://h/app", "ws://h/app/sockjs-other/sockjs", id="SockJS below such a segment"),
+        pytest.param("ws://h", "ws://h/sockjs_evil/000/abc/websocket", id="a path that looks like a session"),
         pytest.param("ws://h/app", "ws://h/app/sockjs/tenant", id="a path below SockJS"),
-        pytest.param("ws://h/app", "ws://h/app/sockjs/a/b/c/websocket", id="a longer one"),
+        pytest.param("ws://h/app", "ws://h/app/sockjs/a/b/c/websocket", id="a longer path below SockJS"),
         pytest.param("ws://h/app", "ws://h/app/sockjs/tenant/sockjs/", id="SockJS below SockJS"),
         pytest.param("ws://h/app", "ws://h/app/sockjs/%2e%2e/%2E%2E/websocket", id="an encoded way up"),
         pytest.param("ws://h/app", "ws://h/app/sockjs/../websocket", id="a way up"),
@@ -257,15 +257,15 @@ class TestSafety:
     @pytest.mark.parametrize(
         "content",
         [
-            pytest.param("", id="nothing"),
-            pytest.param("{", id="half of it"),
-            pytest.param("[]", id="another thing"),
-            pytest.param('"text"', id="a text"),
+            pytest.param("", id="an empty file"),
+            pytest.param("{", id="an incomplete file"),
+            pytest.param("[]", id="an array"),
+            pytest.param('"text"', id="a string"),
             pytest.param("\xff", id="bytes"),
-            pytest.param("[" * 100_000, id="depth"),
+            pytest.param("[" * 100_000, id="nested too deeply"),
             pytest.param('{"server": 1, "id": "i", "token": "t", "type": "", "names": [], "expires": "2026-01-01T00:00:00Z", "saved": "2026-01-01T00:00:00Z"}', id="a number"),
-            pytest.param('{"server": "s", "id": "i", "token": "t", "type": "", "names": [], "expires": "2026-01-01", "saved": "2026-01-01"}', id="no time zone"),
-            pytest.param('{"server": "s", "id": "i", "token": "t", "type": "", "names": [7], "expires": "2026-01-01T00:00:00Z", "saved": "2026-01-01T00:00:00Z"}', id="no name"),
+            pytest.param('{"server": "s", "id": "i", "token": "t", "type": "", "names": [], "expires": "2026-01-01", "saved": "2026-01-01"}', id="a date without a time zone"),
+            pytest.param('{"server": "s", "id": "i", "token": "t", "type": "", "names": [7], "expires": "2026-01-01T00:00:00Z", "saved": "2026-01-01T00:00:00Z"}', id="a name that is not a string"),
         ],
     )  # fmt: skip
     def test_an_invalid_file_is_reported_and_not_changed(self, store: Store, folder: Path, content: str) -> None:
@@ -295,7 +295,7 @@ class TestSafety:
             pytest.param(
                 lambda file: [make(file) for make in (os.unlink, partial(os.mkfifo, mode=0o600))], id="a pipe"
             ),
-            pytest.param(lambda file: file.write_bytes(file.read_bytes()[:-9]), id="half of it"),
+            pytest.param(lambda file: file.write_bytes(file.read_bytes()[:-9]), id="an incomplete file"),
             pytest.param(lambda file: file.write_text(" " * (1 << 17)), id="too large"),
         ],
     )
@@ -322,7 +322,7 @@ class TestSafety:
     @pytest.mark.parametrize(
         "prepare",
         [
-            pytest.param(lambda folder: folder.touch(), id="a file in its place"),
+            pytest.param(lambda folder: folder.touch(), id="a file in place of the folder"),
             pytest.param(lambda folder: folder.symlink_to(folder / "nowhere"), id="a link to nowhere"),
             pytest.param(lambda folder: folder.symlink_to(folder), id="a link to itself"),
             pytest.param(lambda folder: folder.parent.rmdir() or folder.parent.touch(), id="a file above it"),

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_installs_once_for_each_lock(folder: Path) -> None:
+def test_packages_are_installed_once_for_each_lock(folder: Path) -> None:
     modules = npm.install(folder)
     (modules / "mark").touch()
     npm.install(folder)

@@ -1,4 +1,4 @@
-"""What pip installs is whole: the wheel is built, installed into an empty environment, and used."""
+"""The wheel is built, installed into an empty environment, and used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the programs of an environment where the wheel and what it asks for are all that is installed."""
+    """The folder of the programs of an environment with only the wheel and its requirements."""
     folder = tmp_path_factory.mktemp("installed") / "venv"
     _install(folder, str(wheel))
     return folder / "bin"
@@ -47,7 +47,7 @@ def _run(command: list[str], environment: dict[str, str], folder: Path = Path("/
 
 
 def _install(folder: Path, *requirements: str) -> None:
-    """Make an environment of these packages, without pip, which would take longer than they do."""
+    """Make an environment of these packages without pip, because installing pip would take longer than the packages."""
     _run([sys.executable, "-m", "venv", "--without-pip", str(folder)], ENVIRONMENT)
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python")]
     _run([*pip, "install", "--quiet", "--no-compile", *requirements], ENVIRONMENT)
@@ -79,7 +79,7 @@ def test_the_source_archive_has_the_tests(wheel: Path) -> None:
 def test_a_zip_archive_of_the_installed_packages_is_the_same_command(scripts: Path, tmp_path: Path) -> None:
     [packages] = scripts.parent.glob("lib/python*/site-packages")
     archive = tmp_path / "ddp.pyz"
-    # A module written in C cannot be imported from a zip archive, so msgspec stays beside it, as shiv unpacks it.
+    # A module written in C cannot be imported from a zip archive, so msgspec is in a folder next to it, where shiv unpacks it.
     zipapp.create_archive(
         packages, archive, main="ddpshell.__main__:main", filter=lambda path: not str(path).startswith("msgspec")
     )
@@ -129,7 +129,7 @@ def test_shells_and_man_find_their_files_beside_the_command(scripts: Path) -> No
         assert (scripts.parent / "share" / name).read_text() == (TOP / "completions" / source).read_text()
 
 
-def test_the_installed_command_says_its_version(scripts: Path) -> None:
+def test_the_installed_command_prints_its_version(scripts: Path) -> None:
     assert ddpshell.__version__ in _run([str(scripts / "ddp"), "--version"], dict(os.environ))
 
 
@@ -148,14 +148,14 @@ def test_the_installed_command_has_the_manual(scripts: Path) -> None:
     assert _run([str(scripts / "ddp"), "help", "errors"], dict(os.environ)).startswith("Errors and exit codes\n")
 
 
-def test_users_code_type_checks_against_what_is_installed(scripts: Path, tmp_path: Path) -> None:
+def test_code_of_users_type_checks_with_the_installed_package(scripts: Path, tmp_path: Path) -> None:
     shutil.copy(TOP / "tests/typing/api.py", tmp_path)
     mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--python-executable={scripts / 'python'}"]
     printed = _run([*mypy, f"--cache-dir={tmp_path / 'cache'}", str(tmp_path / "api.py")], dict(os.environ))
     assert printed == "Success: no issues found in 1 source file\n"
 
 
-def test_nothing_is_missing_among_what_it_installs(scripts: Path) -> None:
+def test_all_requirements_of_the_wheel_are_installed(scripts: Path) -> None:
     assert (
         _run([sys.executable, "-m", "pip", "--python", str(scripts / "python"), "check"], ENVIRONMENT)
         == "No broken requirements found.\n"
@@ -177,7 +177,7 @@ def test_the_command_line_works_with_the_lowest_versions_that_the_bounds_allow(t
     lowest = [bound.partition(",")[0].replace(">=", "==") for bound in project["dependencies"]]
     assert all("==" in pin for pin in lowest)
     _install(tmp_path, *lowest)
-    # What tests need besides is found behind it, in the environment that runs this test.
+    # Other requirements of the tests are found later in the path, in the environment of this test.
     [packages] = tmp_path.glob("lib/python*/site-packages")
     (packages / "tools.pth").write_text("".join(f"{path}\n" for path in sys.path if path.endswith("site-packages")))
     told = _run([str(tmp_path / "bin/python"), "-c", _VERSIONS, *lowest], ENVIRONMENT)

@@ -20,10 +20,10 @@ from tests.test_help import EXAMPLES, FILES
 #: Seconds that a shell may take for a line.
 _PATIENCE = 60
 
-#: Programs that the examples run, and that must not do anything here.
+#: Programs that the examples run, and that must have no effect in the test.
 _PROGRAMS = ("ddp", "jq", "locust", "python", "python3", "bash", ".venv/bin/ddp", ".venv/bin/pip", ".venv/bin/python")
 
-# Writes its name, its arguments and its input, unless that is the terminal, into a file of its own.
+# Writes its name, its arguments, and its input unless that is the terminal, to a new file.
 _STUB = """#!/bin/sh
 if [ "$1" = --mark ]; then echo "mark""ed $2"; exit; fi
 { printf '%s\\0' "${0##*/}" "$@"; [ -t 0 ] || cat; } > "$RECORDED/$$"
@@ -72,7 +72,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def _recorded(environment: dict[str, str]) -> list[str]:
-    """What the stubs recorded since the last time. The programs of a pipe run at the same time, in any order."""
+    """The calls that the stubs recorded since the last time. The programs of a pipe run at the same time, in any order."""
     found = []
     for file in Path(environment["RECORDED"]).iterdir():
         found.append(file.read_text().replace(environment["HOME"], "HOME"))
@@ -83,7 +83,7 @@ def _recorded(environment: dict[str, str]) -> list[str]:
 _SHELLS = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"], "fish": ["--no-config", "--private", "-i"]}
 
 
-# What each line records in a script, where `!` has no history.
+# The calls of each line in a script, where `!` has no special meaning.
 _expected: dict[str, list[str]] = {}
 
 

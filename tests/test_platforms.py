@@ -45,8 +45,8 @@ def windows(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     return run
 
 
-def test_what_windows_lacks_is_gone(windows: Run, tmp_path: Path) -> None:
-    """Otherwise the tests below would show nothing."""
+def test_the_simulated_windows_lacks_posix(windows: Run, tmp_path: Path) -> None:
+    """If the functions were not removed, the tests below would prove nothing."""
     (tmp_path / "gone.py").write_text(
         "import os, select, signal, selectors\n"
         "assert not hasattr(os, 'killpg') and not hasattr(signal, 'SIGALRM') and not hasattr(select, 'poll')\n"
@@ -79,7 +79,7 @@ def test_what_windows_lacks_is_gone(windows: Run, tmp_path: Path) -> None:
         pytest.param(["demo", "call", "upper", "a"], "", '"A"\n', id="demo"),
     ],
 )
-def test_windows_runs(windows: Run, tmp_path: Path, words: list[str], stdin: str, out: str | None) -> None:
+def test_commands_run_on_windows(windows: Run, tmp_path: Path, words: list[str], stdin: str, out: str | None) -> None:
     (tmp_path / "value.json").write_text('"a"')
     (tmp_path / "calls.ndjson").write_text('["upper", "a"]\n')
     (tmp_path / "script.ddp").write_text("call upper a\n")
@@ -87,17 +87,17 @@ def test_windows_runs(windows: Run, tmp_path: Path, words: list[str], stdin: str
     assert json.loads(shown) if out is None else shown == out
 
 
-def test_windows_pings(windows: Run) -> None:
+def test_ping_runs_on_windows(windows: Run) -> None:
     assert '{"sent":2,"received":2,' in windows("ping", "-c", "2", "-i", "0.01").stdout
 
 
-def test_windows_makes_many_calls_from_a_pipe(windows: Run) -> None:
-    """More than the buffers on the way hold."""
+def test_a_batch_reads_many_calls_from_a_pipe_on_windows(windows: Run) -> None:
+    """The calls do not fit into the buffers between the processes."""
     lines = [json.dumps(["echo", "x" * 1000]) for _ in range(1000)]
     assert windows("batch", stdin="\n".join(lines)).stdout.count("\n") == 1000
 
 
-def test_windows_logs_in_with_what_is_typed_in_the_console(windows: Run, tmp_path: Path) -> None:
+def test_a_login_reads_the_password_from_the_console_on_windows(windows: Run, tmp_path: Path) -> None:
     (tmp_path / "CONIN$").touch()
     done = windows("login", "alice", TYPED="wonderx\bland\r")
     assert "Password" in done.stderr
@@ -108,30 +108,30 @@ def test_windows_logs_in_with_what_is_typed_in_the_console(windows: Run, tmp_pat
     windows("whoami", code=4)
 
 
-def test_ctrl_c_ends_a_question_of_windows(windows: Run, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_question_on_windows(windows: Run, tmp_path: Path) -> None:
     (tmp_path / "CONIN$").touch()
     windows("login", "alice", TYPED="won\x03", code=-signal.SIGINT)
 
 
-def test_windows_without_a_console_asks_for_a_file(windows: Run) -> None:
+def test_a_login_without_a_console_reads_the_password_from_a_file_on_windows(windows: Run) -> None:
     assert "there is no terminal to ask at: Password" in windows("login", "alice", code=4).stderr
     windows("login", "alice", "--password-file", "-", stdin="wonderland\n")
 
 
-def test_windows_has_files_of_settings(windows: Run) -> None:
+def test_the_config_file_is_found_on_windows(windows: Run) -> None:
     assert windows("config", "--path").stdout.endswith("config.toml\n")
     assert json.loads(windows("config", "-o", "json").stdout)["timeout"]["value"] == 30
 
 
-def test_windows_does_not_pipe_to_programs(windows: Run) -> None:
+def test_programs_after_a_pipe_are_an_error_on_windows(windows: Run) -> None:
     done = windows("run", stdin="call upper a | cat\n", code=2)
     assert "a pipe to a program needs a POSIX shell, which this system does not have; use `> FILE`" in done.stderr
     windows("run", stdin="call upper a > out.json\n")
 
 
 @pytest.mark.parametrize("words", [["call", "upper", "-"], ["batch"], ["run"]], ids=lambda words: words[0])
-def test_windows_stops_waiting_for_standard_input(server: LoopbackServer, words: list[str]) -> None:
-    """It has no alarm that would interrupt a read."""
+def test_reading_standard_input_times_out_on_windows(server: LoopbackServer, words: list[str]) -> None:
+    """Windows has no alarm that would interrupt a read."""
     environment = {**os.environ, "DDP_URL": server.url}
     with _start("windows", *words, "--timeout", "0.2" if words != ["batch"] else "9", env=environment) as process:
         assert process.stdin is not None
@@ -147,7 +147,7 @@ def test_windows_stops_waiting_for_standard_input(server: LoopbackServer, words:
         assert "Traceback" not in process.stderr.read()
 
 
-def test_windows_serves_until_ctrl_c() -> None:
+def test_ctrl_c_ends_the_server_on_windows() -> None:
     with _start("windows", "serve", "--port", "0") as process:
         assert process.stderr is not None
         line = process.stderr.readline()
@@ -163,7 +163,7 @@ def test_windows_serves_until_ctrl_c() -> None:
 
 @pytest.mark.terminal
 @pytest.mark.parametrize("terminal", ["xterm-256color", "dumb"])
-def test_windows_has_the_shell(server: LoopbackServer, terminal: str) -> None:
+def test_the_shell_runs_on_windows(server: LoopbackServer, terminal: str) -> None:
     environment = {**os.environ, "DDP_URL": server.url, "TERM": terminal, "NO_COLOR": "1"}
     child = pexpect.spawn(
         sys.executable, ["-m", "tests.platforms", "windows"], env=environment, cwd=str(TOP), encoding="utf-8",
@@ -206,7 +206,7 @@ def test_a_script_writes_to_a_file_on_macos(server: LoopbackServer, tmp_path: Pa
 
 
 def test_the_selector_of_macos_does_not_report_the_end_of_a_file(tmp_path: Path) -> None:
-    """Otherwise the test above would show nothing."""
+    """If the selector reported the end of a file, the test above would prove nothing."""
     (tmp_path / "x").write_text("x")
     code = (
         "import os, sys, selectors; from tests import platforms; platforms._macos()\n"
@@ -219,8 +219,8 @@ def test_the_selector_of_macos_does_not_report_the_end_of_a_file(tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("platform", ["win32", "darwin"])
-def test_the_package_uses_only_what_the_platform_has(tmp_path: Path, platform: str) -> None:
-    """The types of the standard library say which names a platform lacks."""
+def test_the_package_uses_only_names_that_the_platform_has(tmp_path: Path, platform: str) -> None:
+    """The type stubs of the standard library tell which names a platform lacks."""
     words = ["--platform", platform, "--cache-dir", str(tmp_path), "ddpshell"]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *words], cwd=TOP, capture_output=True, text=True, check=False, timeout=300

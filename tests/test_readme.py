@@ -1,4 +1,4 @@
-"""The README and the manual are true: their examples are followed, one after another, against a demo server."""
+"""The README and the manual are correct: their examples are run, one after another, against a demo server."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ EXAMPLES = [pytest.param(*pair, id=f"{pair[0].relative_to(TOP)}:{pair[1].line}")
 
 @pytest.fixture(scope="module")
 def reader_of() -> Iterator[Callable[[Path, Block], Reader]]:
-    """The reader of a page, with all of its servers and files, who has come to a block.
+    """The reader of a page at a block, with all servers and files of the earlier blocks.
 
-    When tests run in several processes, each can have a part of the page. Its reader follows the blocks before that too.
+    When tests run in several processes, each process can have a part of the page. Its reader also follows the blocks before that part.
     """
     readers: dict[Path, Reader] = {}
     folders: list[Path] = []
@@ -89,14 +89,16 @@ def reader_of() -> Iterator[Callable[[Path, Block], Reader]]:
 
 
 @pytest.mark.parametrize(("document", "block"), EXAMPLES)
-def test_the_examples_are_true(reader_of: Callable[[Path, Block], Reader], document: Path, block: Block) -> None:
+def test_the_examples_have_the_documented_output(
+    reader_of: Callable[[Path, Block], Reader], document: Path, block: Block
+) -> None:
     if block.comment == "with jq":
         program("jq")
     reader_of(document, block).follow(block)
 
 
-def test_the_picture_shows_what_the_shell_shows() -> None:
-    """If this fails because the shell's output was changed on purpose: python -m tests.readme record"""
+def test_the_picture_shows_the_output_of_the_shell() -> None:
+    """If this fails because the shell's output was changed on purpose, run: python -m tests.readme record"""
     [page] = [document for document in DOCUMENTS for block in read(document.read_text()) if block.picture]
     assert redraw(page) == {}
     assert "shell.svg" in README.read_text()
@@ -121,7 +123,7 @@ def test_a_stand_in_from_a_recording_of_the_picture_shows_the_same_session(tmp_p
         reader.close()
 
 
-# ------------------------------------------------------------------------------------------ what the reader notices
+# ------------------------------------------------------------------------------------- correct and incorrect documents
 
 
 @pytest.fixture
@@ -156,11 +158,13 @@ TRUE = [
     pytest.param("```python\nprint(1)  # prints 1\nprint(2)  # prints 2\n```", id="python"),
     pytest.param("<!-- file: a/b.txt -->\n```toml\nx = 1\n```\n```console\n$ cat a/b.txt\nx = 1\n```", id="file"),
     pytest.param("<!-- file: ~/c -->\n```text\nhome\n```\n```console\n$ cat ~/c\nhome\n```", id="file at home"),
-    pytest.param("```console\n$ export A=1\n$ echo $A\n1\n$ cd /; pwd\n/\n$ pwd\n/\n```", id="one shell a block"),
+    pytest.param(
+        "```console\n$ export A=1\n$ echo $A\n1\n$ cd /; pwd\n/\n$ pwd\n/\n```", id="one shell for each block"
+    ),
     pytest.param(f"{TERMINAL}>>> 1 + 1\n2\n>>> print('a   b')\na  b\n>>> 5\n5\n```", id="at a terminal"),
     pytest.param(f"{TERMINAL}>>> print('session abcD..., 12.5 ms')\nsession efgH..., 3 ms\n```", id="a session's name"),
-    pytest.param(f"{TERMINAL}>>> [1,\n... 2]\n[1, 2]\n```", id="a line that goes on"),
-    pytest.param(f"{TERMINAL}>>> exit()\n```", id="left"),
+    pytest.param(f"{TERMINAL}>>> [1,\n... 2]\n[1, 2]\n```", id="a continued line"),
+    pytest.param(f"{TERMINAL}>>> exit()\n```", id="a session that is left"),
     pytest.param(SECRET, id="a password"),
     pytest.param("```text\n$ rm x\n```", id="not run"),
 ]
@@ -172,11 +176,11 @@ FALSE = [
     pytest.param("```console\n$ echo one >&2\n```", id="stderr not shown"),
     pytest.param("```console\n$ echo 3 s\n3 ms\n```", id="another unit"),
     pytest.param("```console\n$ exit 3\n$ echo here\nhere\n```", id="never reached"),
-    pytest.param("```python\nprint(1)  # prints 2\n```", id="printed otherwise"),
-    pytest.param("```python\nprint(1)\n```", id="printed and not shown"),
+    pytest.param("```python\nprint(1)  # prints 2\n```", id="other printed text"),
+    pytest.param("```python\nprint(1)\n```", id="printed text that is not shown"),
     pytest.param("```python\nraise SystemExit(1)\n```", id="a program that fails"),
     pytest.param("```python\nimport warnings; warnings.warn('x')\n```", id="a program that warns"),
-    pytest.param(f"{TERMINAL}>>> 1 + 1\n3\n>>> 5\n5\n```", id="shown otherwise at a terminal"),
+    pytest.param(f"{TERMINAL}>>> 1 + 1\n3\n>>> 5\n5\n```", id="other text at a terminal"),
     pytest.param(f"{TERMINAL}>>> print('1\\n2')\n1\n```", id="a line too few at a terminal"),
     pytest.param(f"{TERMINAL}>>> print('1\\n2')\n1\n>>> exit()\n```", id="a line too few above another"),
     pytest.param(SECRET.replace("unseen: s3cret", "unseen: s3cre"), id="another password"),
@@ -186,18 +190,18 @@ FALSE = [
 
 
 @pytest.mark.parametrize("markdown", TRUE)
-def test_a_true_readme_is_found_true(reader: Reader, markdown: str) -> None:
+def test_a_correct_document_passes(reader: Reader, markdown: str) -> None:
     follow(reader, markdown)
 
 
 @pytest.mark.parametrize("markdown", FALSE)
-def test_a_false_readme_is_found_false(reader: Reader, markdown: str) -> None:
+def test_an_incorrect_document_fails(reader: Reader, markdown: str) -> None:
     reader.patience = 2
     with pytest.raises(AssertionError):
         follow(reader, markdown)
 
 
-def test_what_a_terminal_shows_now_can_be_recorded(tmp_path: Path) -> None:
+def test_the_present_output_of_a_terminal_session_can_be_recorded(tmp_path: Path) -> None:
     true, false = f"{TERMINAL}>>> 1 + 1\n2\n>>> exit()\n```\n", f"{TERMINAL}>>> 1 + 2\n2\n4\n>>> exit()\n```\n"
     [block] = read(false)
     document = tmp_path / "page.md"
@@ -239,11 +243,11 @@ print(urllib.request.urlopen("http://localhost:4000/server.py").status)  # print
 """
 
 
-def test_a_server_keeps_running_at_the_port_that_later_blocks_name(reader: Reader) -> None:
+def test_a_server_keeps_running_for_later_blocks(reader: Reader) -> None:
     follow(reader, SERVER)
 
 
-def test_a_server_that_ends_before_it_printed_what_it_must_is_noticed(reader: Reader) -> None:
+def test_a_server_that_ends_too_early_is_a_difference(reader: Reader) -> None:
     with pytest.raises(Mismatch, match="on strike"):
         follow(reader, "<!-- keeps running -->\n```console\n$ echo on strike\nlistening\n```")
 
@@ -257,10 +261,10 @@ def test_a_server_that_ends_before_it_printed_what_it_must_is_noticed(reader: Re
         pytest.param('{"$date":1767323045678}', '{"$date":1800000000000}', id="milliseconds"),
     ],
 )
-def test_what_differs_from_run_to_run_may_differ(expected: str, actual: str) -> None:
+def test_ids_and_times_may_differ_from_the_document(expected: str, actual: str) -> None:
     assert matches(expected, actual)
 
 
-def test_blocks_are_told_from_the_text_around_them() -> None:
+def test_blocks_are_found_in_the_text_around_them() -> None:
     markdown = "# T\n\n<!-- file: x.py -->\n```python\na\n```\ntext `b`\n```console\n$ c\n```\n"
     assert read(markdown) == [Block("python", "file: x.py", "a\n", 5), Block("console", "", "$ c\n", 9)]

@@ -187,19 +187,19 @@ def test_every_import_goes_downhill() -> None:
 @pytest.mark.parametrize(
     ("file", "source", "found"),
     [
-        pytest.param("client/runner.py", "from ..server import x", ["ddpshell.server.x"], id="beside"),
-        pytest.param("protocol/a/b.py", "from ...client.c import x", ["ddpshell.client.c.x"], id="uphill"),
-        pytest.param("protocol/a/b.py", "from ..messages import x", [], id="own room"),
+        pytest.param("client/runner.py", "from ..server import x", ["ddpshell.server.x"], id="a room on the same floor"),
+        pytest.param("protocol/a/b.py", "from ...client.c import x", ["ddpshell.client.c.x"], id="a room above"),
+        pytest.param("protocol/a/b.py", "from ..messages import x", [], id="the same room"),
         pytest.param("shell/a.py", "import ddpshell.cli.main", ["ddpshell.cli.main"], id="absolute"),
         pytest.param("shell/a.py", "from .. import cli", ["ddpshell.cli"], id="the room itself"),
-        pytest.param("shell/a.py", "from .. import exceptions, clock", [], id="the ground"),
+        pytest.param("shell/a.py", "from .. import exceptions, clock", [], id="files for all rooms"),
         pytest.param("shell/a.py", "if TYPE_CHECKING:\n from ..server import x", ["ddpshell.server.x"], id="for types"),
         pytest.param("cli/a.py", "def f():\n  import websockets.sync", ["websockets.sync"], id="in a function"),
-        pytest.param("client/runner.py", "import websocket", ["websocket"], id="not its keeper"),
-        pytest.param("client/network/upgrade.py", "import websocket", [], id="its keeper"),
+        pytest.param("client/runner.py", "import websocket", ["websocket"], id="a library outside of its room"),
+        pytest.param("client/network/upgrade.py", "import websocket", [], id="a library in its room"),
         pytest.param("cli/a.py", "import requests", ["requests"], id="an unknown library"),
-        pytest.param("cli/a.py", "import urllib.request, urllib.parse", ["urllib.request"], id="a module within"),
-        pytest.param("client/a.py", "from msgspec import Struct, json", ["msgspec.json"], id="a name within"),
+        pytest.param("cli/a.py", "import urllib.request, urllib.parse", ["urllib.request"], id="a submodule"),
+        pytest.param("client/a.py", "from msgspec import Struct, json", ["msgspec.json"], id="a submodule by name"),
         pytest.param("protocol/a.py", "from time import monotonic", ["time.monotonic"], id="time"),
     ],
 )  # fmt: skip
@@ -232,9 +232,9 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 @pytest.mark.parametrize(
     ("source", "found"),
     [
-        pytest.param("from .b import x", ["client/a.py", "client/b.py"], id="of two"),
+        pytest.param("from .b import x", ["client/a.py", "client/b.py"], id="two files"),
         pytest.param("if TYPE_CHECKING:\n from . import b", ["client/a.py", "client/b.py"], id="for types"),
-        pytest.param("def f():\n from .c import x", [], id="none"),
+        pytest.param("def f():\n from .c import x", [], id="no circle"),
     ],
 )
 def test_a_circle_is_found(source: str, found: list[str]) -> None:

@@ -21,10 +21,10 @@ from tests.meteor import MeteorServer
 
 
 class Ferry:
-    """A proxy that a test moves by hand. It takes messages to the server, and then the answers back to the client.
+    """A proxy that moves only when the test says so. It takes messages to the server, and then the answers back to the client.
 
     Attributes:
-        trips: The number of round trips so far. The first one is TCP's own.
+        trips: The number of round trips so far. The first one is the handshake of TCP.
     """
 
     def __init__(self, port: int) -> None:
@@ -84,7 +84,7 @@ class Ferry:
 
 @pytest.fixture(params=["ddpshell", "Meteor"])
 def port(request: pytest.FixtureRequest) -> Iterator[int]:
-    """The port of our demo server, or of Meteor's own server."""
+    """The port of the demo server, or of a real Meteor server."""
     if request.param == "Meteor":
         meteor: MeteorServer = request.getfixturevalue("meteor_server")
         yield meteor.port
@@ -133,7 +133,7 @@ def test_the_result_of_ddp_call_arrives_after_three_round_trips_or_four(tmp_path
 
 
 def test_a_call_after_a_refused_login_is_never_sent() -> None:
-    """A54: it must not run without a user."""
+    """A54: the call must not run without a user."""
 
     def refuse(server: Conversation) -> None:
         login = server.expect("method")
@@ -149,13 +149,13 @@ def test_a_call_after_a_refused_login_is_never_sent() -> None:
 
 
 def test_meteor_runs_nothing_after_a_connect_that_it_rejects(meteor_server: MeteorServer) -> None:
-    """S2, S5: so the call has certainly not run, and the exit code is 3."""
+    """S2, S5: the call has certainly not run, so the exit code is 3."""
     connect = '{"msg":"connect","version":"9","support":["9"]}'
     insert = '{"msg":"method","id":"1","method":"insert","params":[{"title":"refused"}]}'
     with ddpshell.Client(meteor_server.url) as client:
         client.call("reset").result(PATIENCE)
         peer = websocket.create_connection(meteor_server.url, timeout=PATIENCE)
-        # In one write, as the client does it.
+        # The client also sends both messages in one write.
         assert peer.sock is not None
         peer.sock.sendall(text_frames([connect, insert]))
         answers = [text for text in iter(peer.recv, "") if '"msg"' in text]

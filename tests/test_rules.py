@@ -1,4 +1,4 @@
-"""The rule book, `ddpshell/protocol/RULES.md`: every rule that is cited exists, and every rule says where it is kept."""
+"""The rule book, `ddpshell/protocol/RULES.md`: every cited rule exists, and every rule names the files that follow or test it."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def citations() -> dict[str, set[str]]:
     return found
 
 
-def test_each_line_of_the_book_is_a_rule_or_says_something_else() -> None:
+def test_each_item_of_the_rule_book_is_a_rule() -> None:
     lines = [line for line in BOOK.read_text().splitlines() if line.startswith("- ")]
     assert [line for line in lines if not _RULE.match(line)] == []
 
 
-def test_each_rule_stands_once() -> None:
+def test_each_rule_id_is_used_once() -> None:
     ids = re.findall(r"^- \*\*([A-Z]\d+)\*\*", BOOK.read_text(), re.MULTILINE)
     assert sorted(ids) == sorted(set(ids))
 
@@ -50,7 +50,7 @@ def test_each_cited_rule_exists(citations: dict[str, set[str]]) -> None:
     assert {rule: files for rule, files in citations.items() if rule not in known} == {}
 
 
-def test_each_rule_is_cited_where_the_book_says_that_it_is_kept(citations: dict[str, set[str]]) -> None:
+def test_each_rule_is_cited_in_the_files_that_the_book_names(citations: dict[str, set[str]]) -> None:
     kept = {
         (rule, file if file.startswith("tests/") else f"ddpshell/{file}")
         for rule, match in _rules().items()

@@ -1,6 +1,6 @@
-"""Scripts as users write them, run by bash, with `ddp` as a command.
+"""Scripts of users, run by bash, with `ddp` as a command.
 
-The scripts of the manual are run in various situations; the other scripts report themselves what is wrong.
+The scripts of the manual are run in various situations. The other scripts check their results themselves.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ SCRIPTS = [path for path in ALL if path.name not in QUOTED and path.name != "jso
 
 
 @pytest.mark.parametrize("name", QUOTED)
-def test_the_manual_quotes_a_script_as_it_is(name: str) -> None:
+def test_the_manual_quotes_a_script_unchanged(name: str) -> None:
     assert (FOLDER / name).read_text() == QUOTED[name]
 
 
 @pytest.mark.parametrize("script", ALL, ids=lambda script: script.name)
-def test_shellcheck_has_nothing_to_say(script: Path) -> None:
+def test_shellcheck_finds_no_problem(script: Path) -> None:
     program = Path(sys.executable).with_name("shellcheck")
     if not program.exists():
         unavailable("shellcheck is not installed")
-    # -x follows what a script includes.
+    # -x also checks the files that a script includes.
     ran = subprocess.run(
         [program, "-xs", "bash", "-P", "SCRIPTDIR", script], capture_output=True, text=True, check=False
     )
@@ -70,7 +70,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start(programs: Path, tmp_path: Path) -> Iterator[Start]:
-    """Start a script with bash, in a folder of its own; it is gone when the test is over."""
+    """Start a script with bash in an empty folder. The script is killed at the end of the test."""
     processes: list[subprocess.Popen[str]] = []
 
     def begin(script: Path | str, *words: str, **settings: str) -> subprocess.Popen[str]:
@@ -90,26 +90,30 @@ def start(programs: Path, tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_the_script_finds_all_as_it_should_be(script: Path, start: Start) -> None:
+def test_the_checks_of_a_script_succeed(script: Path, start: Start) -> None:
     with LoopbackServer() as server:
-        assert finished(start(script, DDP_URL=server.url), timeout=120) == (0, "", "")  # some start `ddp` fifty times
+        assert finished(start(script, DDP_URL=server.url), timeout=120) == (
+            0,
+            "",
+            "",
+        )  # some scripts start `ddp` fifty times
 
 
-def test_a_script_that_finds_something_else_says_so(start: Start, tmp_path: Path) -> None:
+def test_a_failed_check_of_a_script_is_reported(start: Start, tmp_path: Path) -> None:
     script = tmp_path / "wrong.sh"
     script.write_text(f'. {TOP}/tests/scripts/json.sh\nsame "the number" 4 "$(ddp sub tasks --count)"\n')
     with LoopbackServer() as server:
         assert finished(start(script, DDP_URL=server.url)) == (1, "", "the number: expected\n4\nbut it is\n3\n")
 
 
-def test_the_scripts_do_without_jq() -> None:
+def test_the_scripts_work_without_jq() -> None:
     program = f". {TOP}/tests/scripts/json.sh; command() {{ false; }}; field a.b"
     lines = '{"a":{"b":"text"}}\n{"a":{"b":[1,null]}}\n{"a":null}\n{"b":true}\n'
     ran = subprocess.run(["bash", "-c", program], input=lines, capture_output=True, text=True, check=True)
     assert ran.stdout == "text\n[1, null]\nnull\nnull\n"
 
 
-# ---------------------------------------------------------------------------------------------- those of the manual
+# ------------------------------------------------------------------------------------------ scripts of the manual
 
 
 @pytest.fixture
@@ -119,7 +123,7 @@ def _jq() -> None:
 
 @pytest.fixture(params=["demo", "Meteor"])
 def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _jq: None) -> Iterator[str]:
-    """A demo server and a real Meteor, with the same three tasks; it is where `ddp` goes."""
+    """The URL of a demo server and of a real Meteor server with the same three tasks. It is also the default of `ddp`."""
     with LoopbackServer() if request.param == "demo" else request.getfixturevalue("meteor_tasks") as server:
         monkeypatch.setenv("DDP_URL", server.url)
         yield server.url
@@ -127,7 +131,7 @@ def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _jq: No
 
 @pytest.fixture
 def meteor_tasks(meteor_server: MeteorServer) -> contextlib.AbstractContextManager[MeteorServer]:
-    """The real Meteor, with the demo's tasks."""
+    """The real Meteor server, with the tasks of the demo."""
     with ddpshell.Client(meteor_server.url) as client:
         client.call("reset").result(PATIENCE)
         for task in TASKS:
@@ -144,13 +148,13 @@ def tasks(url: str) -> list[str]:
 
 @pytest.mark.usefixtures("url")
 class TestHealth:
-    def test_a_server_that_is_well(self, start: Start) -> None:
+    def test_a_healthy_server_is_reported(self, start: Start) -> None:
         ran = finished(start("health.sh"))
         assert ran.code == 0
         assert re.fullmatch(r"OK - round trip [\d.]+ ms\n", ran.out)
         assert ran.err == ""
 
-    def test_one_that_is_not(self, start: Start) -> None:
+    def test_an_unhealthy_server_is_reported(self, start: Start) -> None:
         def refuse(conversation: Conversation) -> None:
             conversation.finish(conversation.expect("method"), error={"error": 500, "reason": "Out of order"})
 
@@ -167,17 +171,17 @@ class TestHealth:
             pytest.param(
                 "localhost:1", 2, "CRITICAL - ddp: error: localhost:1 refused the connection\n", id="no server"
             ),
-            pytest.param("http:/", 3, "UNKNOWN - ddp: error: invalid server URL", id="a wrong address"),
+            pytest.param("http:/", 3, "UNKNOWN - ddp: error: invalid server URL", id="an invalid address"),
         ],
     )
-    def test_none(self, start: Start, where: str, code: int, out: str) -> None:
+    def test_an_unreachable_server_is_reported(self, start: Start, where: str, code: int, out: str) -> None:
         ran = finished(start("health.sh", DDP_URL=where))
         assert (ran.code, ran.err) == (code, "")
         assert ran.out.startswith(out)
 
 
 class TestNightly:
-    def test_only_what_has_changed_is_shown(self, start: Start, url: str, tmp_path: Path) -> None:
+    def test_the_nightly_script_shows_only_changes(self, start: Start, url: str, tmp_path: Path) -> None:
         first = finished(start("nightly.sh", "tasks", "tasks"))
         assert (first.code, first.err) == (0, "")
         assert [line[:10] for line in first.out.splitlines()[1:]] == ['> {"_id":"', '> {"_id":"', '> {"_id":"']
@@ -190,7 +194,7 @@ class TestNightly:
         assert '"title":"rest"' in changed.out.splitlines()[3]
         assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "tasks"]
 
-    def test_a_failure_leaves_the_file_alone(self, start: Start, url: str, tmp_path: Path) -> None:
+    def test_a_failed_nightly_script_does_not_change_its_file(self, start: Start, url: str, tmp_path: Path) -> None:
         (tmp_path / "kept").write_text("as it was\n")
         ran = finished(start("nightly.sh", "kept", "nope"))
         assert (ran.code, ran.out) == (1, "")
@@ -200,9 +204,11 @@ class TestNightly:
 
 
 class TestBulk:
-    """What is inserted is inserted once, what cannot be is left."""
+    """Each document is inserted once. Documents that the server rejects are written to a file."""
 
-    def test_all_are_inserted_but_what_may_not_be(self, start: Start, url: str, tmp_path: Path) -> None:
+    def test_the_bulk_script_inserts_all_documents_that_the_server_accepts(
+        self, start: Start, url: str, tmp_path: Path
+    ) -> None:
         documents = [{"_id": f"t{number}", "title": "\u2028 x"} for number in range(100)]
         documents[50]["locked"] = "yes"
         (tmp_path / "new").write_text("".join(f"{json.dumps(document)}\n" for document in documents))
@@ -210,7 +216,7 @@ class TestBulk:
         assert (tmp_path / "new.failed").read_text() == json.dumps(documents[50]) + "\n"
         assert tasks(url) == sorted(["a", "b", "c", *(f"t{number}" for number in range(100) if number != 50)])
 
-    def test_nothing_is_lost_with_the_connection(self, start: Start, url: str, tmp_path: Path) -> None:
+    def test_the_bulk_script_continues_after_a_lost_connection(self, start: Start, url: str, tmp_path: Path) -> None:
         (tmp_path / "new").write_text("".join(f'{{"_id": "t{number}"}}\n' for number in range(200)))
         port = urllib.parse.urlsplit(url).port
         assert port is not None
@@ -227,22 +233,22 @@ class TestBulk:
 
 
 class TestUntilDone:
-    def test_it_waits(self, start: Start, url: str) -> None:
+    def test_the_until_done_script_waits_for_the_document(self, start: Start, url: str) -> None:
         process = start("until-done.sh", "b")
         with ddpshell.Client(url) as client:
             client.call("/tasks/update", {"_id": "b"}, {"$set": {"done": True}}).result(PATIENCE)
         assert finished(process) == (0, "b is done\n", "")
 
-    def test_it_waits_no_longer_than_it_is_reported(self, start: Start, url: str) -> None:
+    def test_the_until_done_script_ends_at_its_timeout(self, start: Start, url: str) -> None:
         ran = finished(start("until-done.sh", "b", "0.7"))
         assert ran == (5, "b is not done after 0.7 s\n", "ddp: error: no document matched within 0.7 s\n")
 
-    def test_no_text_is_anything_but_an_id(self, start: Start, url: str) -> None:
+    def test_the_until_done_script_treats_any_text_as_an_id(self, start: Start, url: str) -> None:
         assert finished(start("until-done.sh", '", $where: "', "0.1")).code == 5
 
 
 class TestOnChange:
-    def test_each_change_is_reported(self, start: Start, url: str) -> None:
+    def test_the_on_change_script_reports_each_change(self, start: Start, url: str) -> None:
         process = start("on-change.sh")
         assert process.stdout is not None
         assert process.stdout.readline() == "done: write a client\n"
@@ -253,7 +259,7 @@ class TestOnChange:
         assert finished(process).code == 130
 
     @pytest.mark.usefixtures("_jq")
-    def test_a_lost_connection_is_made_again(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_on_change_script_reconnects(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
         with LoopbackServer() as server:
             monkeypatch.setenv("DDP_URL", server.url)
             process = start("on-change.sh")
@@ -266,13 +272,13 @@ class TestOnChange:
 
 
 class TestCI:
-    def test_the_user_is_logged_in_for_as_long_as_it_takes(self, start: Start, url: str, tmp_path: Path) -> None:
+    def test_the_ci_script_is_logged_in_only_while_it_runs(self, start: Start, url: str, tmp_path: Path) -> None:
         assert finished(start("ci.sh", PASSWORD="wonderland")) == (0, "deploying as alice\n", "")
         assert tasks(url) == ["a", "b", "c", "release"]
         assert [path.name for path in tmp_path.iterdir()] == ["bin"]
 
     @pytest.mark.usefixtures("url")
-    def test_without_the_password_nothing_is_done(self, start: Start, tmp_path: Path) -> None:
+    def test_the_ci_script_does_nothing_after_a_rejected_login(self, start: Start, tmp_path: Path) -> None:
         ran = finished(start("ci.sh", PASSWORD="looking-glass"))
         assert (ran.code, ran.out) == (4, "")
         assert ran.err.startswith("ddp: error: Incorrect password [403]\n")

@@ -33,7 +33,7 @@ def test_mypy_finds_nothing(examples: Path) -> None:
 
 
 def test_pyright_finds_nothing(examples: Path) -> None:
-    """Also in the users' code that `api.py` has: it evaluates the type of EJSON values, which it cannot read in two strings."""
+    """This includes the code in `api.py`, for which pyright must evaluate the type of EJSON values."""
     (examples / "api.py").write_text((TOP / "tests/typing/api.py").read_text())
     (examples / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict", "include": ["*.py"]}))
     try:

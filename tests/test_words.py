@@ -1,4 +1,4 @@
-"""The project's English: phrases that do not come back, in any text that a user or a reader of the code can see."""
+"""Banned phrases occur in no text that a user or a reader of the code can see, and names of tests are clear."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.machine import TOP
 
-#: A phrase, and what to write instead.
+#: Banned phrases, and the replacement for each.
 BANNED = {
     r"(?<!\bthere )(?<!\bThere )\b(?:is|are|was|were|be) no(?! (?:longer|more|one\b|need|way)\b) [a-z]": "is not a ..., or: there is no ...",
     r"(?<!\bthere )(?<!\bThere )\b(?:is|are|was|were) none\b": "there is no ..., or: is not a ...",
@@ -32,7 +32,7 @@ BANNED = {
 
 _PATTERNS = {re.compile(pattern, re.MULTILINE): advice for pattern, advice in BANNED.items()}
 
-#: What programs spell, not this project: `CancelledError`, `Future.cancelled()`.
+#: Names in code, which other projects spell: `CancelledError`, `Future.cancelled()`.
 _CODE = re.compile(r"`[^`\n]*`|\b\w+\.\w+\b|\b\w*_\w*\b|\b[A-Z]\w*[a-z][A-Z]\w*\b")
 
 
@@ -41,7 +41,7 @@ def _python_texts(source: str) -> Iterator[tuple[int, str]]:
     comment, last = "", 0
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
-            # Sentences go over several lines.
+            # A sentence can continue on the next line.
             if token.start[0] == last + 1 and comment:
                 comment += " " + token.string.lstrip("#: ")
             else:
@@ -62,7 +62,7 @@ def _python_texts(source: str) -> Iterator[tuple[int, str]]:
 
 
 def banned_phrases(text: str) -> list[str]:
-    """The phrases in a text that do not come back, and what to write instead."""
+    """Return the banned phrases in a text, each with its replacement."""
     if text == "colour":
         return []  # the shell accepts it as the name of its setting
     text = _CODE.sub("", text)
@@ -77,13 +77,13 @@ def _files() -> list[Path]:
 
 
 def found_in(file: Path) -> list[str]:
-    """What is found in a file, each with its line."""
+    """Return the banned phrases in a file, each with its line."""
     name, source = file.relative_to(TOP).as_posix(), file.read_text()
     texts = _python_texts(source) if name.endswith(".py") else enumerate(source.splitlines(), start=1)
     return [f"{name}:{line}: {phrase}" for line, text in texts for phrase in banned_phrases(text)]
 
 
-def test_no_phrase_comes_back() -> None:
+def test_no_text_has_a_banned_phrase() -> None:
     assert [found for file in _files() for found in found_in(file)] == []
 
 

@@ -80,7 +80,7 @@ def compare(what: str, expected: str, actual: str) -> None:
 
 #: The size of the terminal; all lines of a transcript must fit.
 _LINES, _COLUMNS = 300, 80
-#: A program has printed everything when it prints nothing for so many seconds.
+#: Seconds without output after which a program has printed everything.
 _QUIET = 0.7
 
 # The user's input follows a prompt, or the prompt of a continuation line.
@@ -96,7 +96,7 @@ class TerminalSession:
         command: The command, for bash.
         folder: The working directory.
         environment: All environment variables.
-        patience: How long to wait for output, in seconds.
+        patience: Seconds to wait for output.
         ours: Replaces the ports of a transcript by those of this test.
         theirs: Replaces the ports of this test by those of the transcript.
     """

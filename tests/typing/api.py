@@ -1,4 +1,4 @@
-"""Users' code, which must type-check in strict mode. It is not run: README's examples are."""
+"""Code of users, which must type-check in strict mode. It is not run, unlike the examples of the README."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ddpshell import ejson, events
 def calls(client: ddpshell.Client) -> None:
     call = client.call("add", 1, 2.5)
     assert_type(call, ddpshell.MethodCall)
-    assert_type(call.result(), Any)  # only the server knows its shape
+    assert_type(call.result(), Any)  # only the server knows the shape of the result
     assert_type(call.result(timeout=5), Any)
     client.apply("add", [1, 2], wait=True, retry=False, return_at_result=True, random_seed="seed")
     call.add_done_callback(lambda done: print(done.result()))
@@ -47,7 +47,7 @@ def errors(client: ddpshell.Client) -> str:
     try:
         client.call("fail").result(timeout=5)
     except ddpshell.MethodError as error:
-        # Only the server knows their shape.
+        # Only the server knows the shape of documents.
         assert_type(error.error, Any)
         assert_type(error.reason, Any)
         return str(error)
