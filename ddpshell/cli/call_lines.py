@@ -8,18 +8,17 @@ Params are EJSON, or written as the arguments of `ddp call`: `["upper", Text(@no
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
-import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Struct
 
 from .. import ejson
 from ..ejson import EJSONValue, json_text
 from ..ejson.json_text import JSONValue
 from ..ejson.plain_text import plain_texts
 from ..exceptions import CommandError, EJSONError
+from ..protocol.messages import Raw
 from ..text.literals import MAX_SIZE, opens_literal, parse, read_file
 from .event_queue import InputFile
 
@@ -41,19 +40,6 @@ class Request(Struct, frozen=True):
     method: str
     params: list[EJSONValue] | Raw
     tags: dict[str, JSONValue]
-
-
-class _Line(Struct, forbid_unknown_fields=True):
-    """A line that is an object. Invalid lines are left to `parse_request`, which finds out what is wrong."""
-
-    method: str
-    params: list[Raw] = []
-    id: Raw | UnsetType = UNSET
-
-
-@functools.cache
-def _decode() -> Callable[[str], list[Raw] | _Line]:
-    return msgspec.json.Decoder(list[Raw] | _Line).decode
 
 
 def parse_requests(lines: Sequence[bytes]) -> Iterator[Request | CommandError]:
@@ -80,16 +66,19 @@ class _Split(Struct):
 
 
 def _split(line: bytes) -> _Split | None:
-    """Split a line that is a call in JSON; None for any other line."""
+    """Split a line that is a call in JSON; None for any other line, whose errors `parse_request` finds."""
     try:
-        found = _decode()(line.decode())
-        if isinstance(found, _Line):
-            tags = {} if found.id is UNSET else {"id": json_text.parse(found.id)}
-            return _Split(found.method, b"[" + b",".join(found.params) + b"]", tags)
-        method = json_text.parse(found[0]) if found else None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, EJSONError):
+        parts = json_text.parse_outermost(line.decode())
+        if isinstance(parts, list):
+            parts = {"method": parts[0], "params": Raw(b"[" + b",".join(parts[1:]) + b"]")} if parts else {}
+        if not parts.keys() <= {"method", "params", "id"}:
+            return None
+        method = json_text.parse(parts["method"])
+        params = bytes(parts.get("params", b"[]"))
+        tags = {"id": json_text.parse(parts["id"])} if "id" in parts else {}
+    except (UnicodeDecodeError, EJSONError, KeyError):
         return None
-    return _Split(method, b"[" + b",".join(found[1:]) + b"]", {}) if isinstance(method, str) else None
+    return _Split(method, params, tags) if isinstance(method, str) and params.startswith(b"[") else None
 
 
 _FORM = 'not a valid call; write ["method", ARG...] or {"method": ..., "params": [...]}'

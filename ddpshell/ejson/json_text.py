@@ -10,6 +10,7 @@ except for numbers beyond 2^53, where an `int` keeps all its digits and a `float
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -22,7 +23,18 @@ from ..exceptions import EJSONError
 from .convert import INTEGER_LIMIT, decode, encode
 from .values import EJSONValue, JSONValue
 
-__all__ = ["JSONValue", "NestingError", "dump", "dump_lines", "dumps", "js_number", "loads", "parse", "parse_slowly"]
+__all__ = [
+    "JSONValue",
+    "NestingError",
+    "dump",
+    "dump_lines",
+    "dumps",
+    "js_number",
+    "loads",
+    "parse",
+    "parse_outermost",
+    "parse_slowly",
+]
 
 # CPython rejects longer integers, which JavaScript reads as Infinity (E31).
 MAX_INTEGER_DIGITS = 4300
@@ -66,6 +78,25 @@ def parse(text: str | bytes | msgspec.Raw) -> JSONValue:
         return parse_slowly(cast(str, text))
     except RecursionError:
         raise NestingError("the JSON text is nested too deeply") from None
+
+
+def parse_outermost(text: str) -> list[msgspec.Raw] | dict[str, msgspec.Raw]:
+    """Parse an array or an object, and leave its items or members as texts whose syntax is valid.
+
+    Raises:
+        EJSONError: The text is not an array or an object, or only `parse_slowly` can read it.
+    """
+    try:
+        return _outermost().decode(text)
+    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
+        raise EJSONError(f"not an array or an object of JSON: {error}") from None
+    except RecursionError:
+        raise NestingError("the JSON text is nested too deeply") from None
+
+
+@functools.cache
+def _outermost() -> msgspec.json.Decoder[list[msgspec.Raw] | dict[str, msgspec.Raw]]:
+    return msgspec.json.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
 
 
 def dump(tree: JSONValue) -> str:

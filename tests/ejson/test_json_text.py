@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ddpshell import ejson
 from ddpshell.ejson import EJSONValue, dumps, js_number, json_text, loads
-from ddpshell.ejson.json_text import JSONValue, NestingError, dump, parse
+from ddpshell.ejson.json_text import JSONValue, NestingError, dump, parse, parse_outermost
 from ddpshell.exceptions import EJSONError
 from tests import strategies
 from tests.strategies import json_trees
@@ -82,6 +82,24 @@ def test_reading_written_text_gives_the_same_tree(tree: JSONValue) -> None:
 def test_the_slow_parser_agrees_with_the_fast_one(tree: JSONValue) -> None:
     text = json.dumps(tree)
     assert json_text.parse_slowly(text) == parse(text)
+
+
+@given(json_trees())
+def test_the_parts_of_an_outermost_array_or_object_are_its_items_or_members(tree: JSONValue) -> None:
+    text = dump(tree)
+    try:
+        parts = parse_outermost(text)
+    except EJSONError:
+        assert not isinstance(tree, list | dict) or "\\ud8" in text
+        return
+    found = {key: parse(part) for key, part in parts.items()} if isinstance(parts, dict) else list(map(parse, parts))
+    assert found == tree
+
+
+@pytest.mark.parametrize("text", ["", "5", "[1", "[1,]", '{"a":01}', '["a\nb"]', "\ud800", "[" * 10_000, "[1] [2]"])
+def test_the_parts_of_another_text_are_not_found(text: str) -> None:
+    with pytest.raises(EJSONError):
+        parse_outermost(text)
 
 
 @given(st.text() | st.text(alphabet='[]{}",:0123456789eE+-.truefalsn\\ud8'))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 import click
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from ... import ejson
 from ...advice import Place
@@ -26,6 +26,7 @@ from ...ejson.json_text import JSONValue
 from ...ejson.plain_text import plain_texts
 from ...exceptions import CommandError, ConnectionLost, DDPError, EJSONError
 from ...protocol.codec import ejson_text, ejson_value
+from ...protocol.messages import Raw
 from ...text.prose import plural
 from ..call_lines import LineReader, parse_requests
 from ..connection import connected, timeout_error, unconfirmed_note, wait_for_session
