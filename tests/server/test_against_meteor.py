@@ -341,7 +341,7 @@ DIFFERENT: dict[str, str] = {
     'type: {"$type":"Nope","$value":1}': "C73",
     'value: {"$type":"Decimal","$value":"1.50"}': "E20: a decimal keeps its digits",
     "value: 9007199254740993": "E20: a whole number is exact at any size",
-    "refused: bad EJSON in fields": "E5: base64 is checked",
+    "refused: invalid EJSON in fields": "E5: base64 is checked",
     "refused: method: params a date": "E53: a refused message is quoted unchanged",
     "refused: sub: an empty id (S23)": "S23: an empty id is malformed",
     "sub: the same id, unknown name": "S22: an id in use is checked first",
