@@ -346,7 +346,7 @@ def _add_publications(server: Server) -> None:
             else:
                 sub.changed("ticks", "tick", {"n": count, "fifth": True})
 
-        _every(sub, ms, tick)
+        _after(sub, ms, tick, repeat=True)
 
     @server.publish
     def late(sub: Subscription, ms: float = 1000) -> None:
@@ -395,22 +395,15 @@ def _bounded(number: int, most: int) -> int:
     return number
 
 
-def _after(sub: Subscription, ms: float, function: Callable[[], object]) -> None:
-    """Call `function` after this time, unless the subscription ends first."""
-    stopped = threading.Event()
-    sub.on_stop(stopped.set)
-    threading.Thread(
-        target=lambda: stopped.wait(_seconds(ms)) or function(), name="ddp-demo-timer", daemon=True
-    ).start()
-
-
-def _every(sub: Subscription, ms: float, function: Callable[[], object]) -> None:
-    """Call `function` again and again until the subscription ends."""
+def _after(sub: Subscription, ms: float, function: Callable[[], object], *, repeat: bool = False) -> None:
+    """Call `function` after this time, unless the subscription ends first; with `repeat`, again and again until it ends."""
     stopped = threading.Event()
     sub.on_stop(stopped.set)
 
     def run() -> None:
-        while not stopped.wait(_seconds(ms, least=1)):
+        while not stopped.wait(_seconds(ms, least=repeat)):
             function()
+            if not repeat:
+                return
 
     threading.Thread(target=run, name="ddp-demo-timer", daemon=True).start()

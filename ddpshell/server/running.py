@@ -8,7 +8,6 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -141,17 +140,11 @@ class Running:
         if self.on_loop_thread:
             function()
             return
-        done: Future[None] = Future()
 
-        def call() -> None:
-            try:
-                function()
-            except BaseException as error:  # noqa: BLE001 - raised again by result()
-                done.set_exception(error)
-            else:
-                done.set_result(None)
+        async def call() -> None:
+            function()
 
-        self.loop.call_soon_threadsafe(call)
+        done = asyncio.run_coroutine_threadsafe(call(), self.loop)
         wait_until_done(done)
         done.result()
 

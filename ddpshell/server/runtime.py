@@ -8,6 +8,7 @@ import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -136,19 +137,16 @@ class Runtime:
 
     async def call_on_worker(self, function: Callable[[], Any], owner: object = None) -> Any:
         """Call `function` on a worker thread for `owner`, and return its result or raise its exception."""
-        future: asyncio.Future[Any] = self.loop.create_future()
+        future: Future[Any] = Future()
+        # If the waiting task is canceled, the function runs all the same.
+        future.set_running_or_notify_cancel()
 
         def work() -> None:
             value, error = result_or_error(function)
-            self.call_on_loop(lambda: settle(value, error))
-
-        def settle(value: Any, error: BaseException | None) -> None:
-            if future.done():
-                return
             if error is None:
                 future.set_result(value)
             else:
                 future.set_exception(error)
 
         self.workers.submit(work, owner)
-        return await future
+        return await asyncio.wrap_future(future)

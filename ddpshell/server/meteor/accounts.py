@@ -39,6 +39,9 @@ _EXPIRY_INTERVAL = 600.0  # A42
 #: The methods that Meteor limits, as far as they exist here (A34).
 _LIMITED_METHODS = ("login", "createUser", "changePassword", "logoutOtherClients")
 
+#: What a client can name a user by, and the paths of these fields.
+_USER_PATHS = {"id": "_id", "username": "username", "email": "emails.address"}
+
 
 class User(Struct, frozen=True):
     """A user of a new server.
@@ -114,13 +117,7 @@ class Accounts:
     def add(self, username: str, user: str | User) -> str:
         """Add a user, given as a `User` or as a password. Returns the id."""
         spec = User(password=user) if isinstance(user, str) else user
-        options: dict[str, EJSONValue] = {"username": username}
-        if spec.email is not None:
-            options["email"] = spec.email
-        if spec.profile is not None:
-            options["profile"] = dict(spec.profile)
-        if spec.password is not None:
-            options["password"] = spec.password
+        options = {"username": username, "email": spec.email, "profile": spec.profile, "password": spec.password}
         return self._create(options, id_=spec.id, code=spec.code)
 
     def user(self, user_id: str | None) -> Document | None:
@@ -266,15 +263,15 @@ class Accounts:
             services["password"] = _hash(_digest_of(_checked_password(options["password"])))
         if code is not None:
             services["twoFactor"] = _hash(code)
-        user: Document = {"createdAt": self._now(), "services": services}
-        if id_ is not None:
-            user["_id"] = id_
-        if username:
-            user["username"] = username
-        if email:
-            user["emails"] = [{"address": email, "verified": False}]
-        if options.get("profile") is not None:
-            user["profile"] = options["profile"]
+        fields = {
+            "_id": id_,
+            "createdAt": self._now(),
+            "services": services,
+            "username": username or None,
+            "emails": [{"address": email, "verified": False}] if email else None,
+            "profile": options.get("profile"),
+        }
+        user = {name: value for name, value in fields.items() if value is not None}
         with self._lock:
             if username and self._by_name("username", username) is not None:
                 raise MethodError(403, self._reason("Username already exists."))
@@ -284,17 +281,10 @@ class Accounts:
 
     def _find_user(self, query: Any) -> Document:
         check(query, dict)
-        if len(query) != 1 or not isinstance(name := next(iter(query.values())), str) or not name:
+        [(key, name)] = query.items() if len(query) == 1 else [("", "")]
+        if key not in _USER_PATHS or not isinstance(name, str) or not name:
             raise MatchError("a user must be given by exactly one of username, email and id")
-        match next(iter(query)):
-            case "id":
-                user = self.user(name)
-            case "username":
-                user = self._by_name("username", name)
-            case "email":
-                user = self._by_name("emails.address", name)
-            case key:
-                raise MatchError(f"a user cannot be given by {key!r}")
+        user = self.user(name) if key == "id" else self._by_name(_USER_PATHS[key], name)
         if user is None:
             raise MethodError(403, self._reason("User not found"))
         return user
@@ -315,9 +305,8 @@ class Accounts:
             raise MethodError(403, self._reason("Incorrect password"))
 
     def _reason(self, reason: str) -> str:
-        if self._options.ambiguous_errors:
-            return "Something went wrong. Please check your credentials."
-        return reason
+        ambiguous = self._options.ambiguous_errors
+        return "Something went wrong. Please check your credentials." if ambiguous else reason
 
     def _log_in(self, this: MethodInvocation, user_id: str, kind: str) -> EJSONValue:
         when = self._now()
@@ -349,8 +338,8 @@ class Accounts:
     def _own_token(self, this: MethodInvocation) -> str | None:
         """Return the hash of the token that the client has logged in with."""
         with self._lock:
-            own = self._logged_in.get(this.connection.id) if this.connection is not None else None
-        return None if own is None else own[1]
+            _, hashed = self._logged_in.get(this.connection.id if this.connection is not None else "", (None, None))
+        return hashed
 
     def _logged_in_user(self, this: MethodInvocation) -> tuple[Document, str]:
         own, user = self._own_token(this), self.user(this.user_id)
@@ -428,7 +417,5 @@ def _tokens(user: Document) -> list[dict[str, Any]]:
 
 
 def _names(user: Document, path: str) -> list[str]:
-    if path == "username":
-        return [str(user["username"])] if "username" in user else []
     emails: Any = user.get("emails", [])
-    return [email["address"] for email in emails]
+    return [str(user.get("username", ""))] if path == "username" else [email["address"] for email in emails]
