@@ -105,3 +105,46 @@ def test_a_banned_phrase_is_found(text: str) -> None:
 )  # fmt: skip
 def test_a_plain_phrase_is_left_alone(text: str) -> None:
     assert banned_phrases(text) == []
+
+
+#: Why the name of a test does not say what is broken when the test fails.
+UNCLEAR = {
+    r"test_(?:he|it|its|one_that|such|these|they|this|those)_": "begin with the noun instead of a pronoun",
+    r"\w+_ones?$(?<!_one_by_one)": "end with the noun instead of `one`",
+    r"test_[^_]+(?:_[^_]+)?$": "write a sentence, which has at least three words",
+}
+
+
+def problems_of_name(name: str) -> list[str]:
+    """Return the problems of a test's name."""
+    return [problem for pattern, problem in UNCLEAR.items() if re.match(pattern, name)]
+
+
+def test_the_name_of_each_test_is_a_sentence_with_nouns() -> None:
+    names = {
+        (file.relative_to(TOP).as_posix(), name)
+        for file in (TOP / "tests").rglob("test_*.py")
+        if "node_modules" not in file.parts
+        for name in re.findall(r"^ *(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    assert [(*place, problems) for place in sorted(names) if (problems := problems_of_name(place[1]))] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_it_ends_after_a_timeout",
+        "test_these_are_equal",
+        "test_a_rejected_login_keeps_the_current_one",
+        "test_documents_move",
+    ],
+)
+def test_an_unclear_name_of_a_test_is_found(name: str) -> None:
+    assert len(problems_of_name(name)) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["test_an_item_ends_the_wait", "test_items_are_read_one_by_one", "test_one_client_cannot_use_all_threads"]
+)
+def test_a_clear_name_of_a_test_has_no_problems(name: str) -> None:
+    assert problems_of_name(name) == []

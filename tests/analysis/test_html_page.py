@@ -60,7 +60,7 @@ def test_the_page_loads_nothing_and_allows_only_its_own_script_and_styles() -> N
     assert "unsafe" not in policy
 
 
-def test_no_text_of_the_recording_can_end_the_element_it_is_in() -> None:
+def test_text_of_the_recording_cannot_end_its_element() -> None:
     hostile = text_of(
         [sent(0, "method", id=HOSTILE, method=HOSTILE, params=[HOSTILE])], Header(HOSTILE, HOSTILE, HOSTILE)
     )
@@ -134,7 +134,7 @@ def test_the_waterfall_has_a_row_for_each_exchange_with_its_phases(page: Page, t
     assert parts == ["conn known", "sub live", "call after", "bad", "call after again", "conn known", "lost"]
 
 
-def test_bars_stand_where_their_times_are(page: Page, tmp_path: Path) -> None:
+def test_bars_are_placed_by_their_times(page: Page, tmp_path: Path) -> None:
     load(page, tmp_path, example())
     use_filter(page, "tasks.insert")
     [start, end] = page.run("(() => { const track = document.querySelector('.track').getBoundingClientRect();"
@@ -210,7 +210,7 @@ def test_the_weight_shows_bytes_by_publication_and_field(page: Page, tmp_path: P
     ]
 
 
-def test_hostile_text_stays_text(page: Page, tmp_path: Path) -> None:
+def test_hostile_text_is_shown_as_text(page: Page, tmp_path: Path) -> None:
     hostile: list[Entry] = [
         sent(0.1, "method", id=HOSTILE, method=HOSTILE, params=[HOSTILE]),
         received(0.2, "result", id=HOSTILE, error={"error": HOSTILE, "reason": HOSTILE}),

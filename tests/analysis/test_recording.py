@@ -270,7 +270,7 @@ def test_each_client_has_its_own_connections_in_each_recording(tmp_path: Path) -
         assert [entry.conn for entry in entries_in(tmp_path / name)] == [1, 2, 1]
 
 
-def test_a_recording_that_cannot_start_does_not_end_the_current_one(tmp_path: Path) -> None:
+def test_a_recording_that_cannot_start_does_not_end_the_current_recording(tmp_path: Path) -> None:
     live = Live()
     live.recorder.start(str(tmp_path / "a"), "ws://h")
     with pytest.raises(FileNotFoundError):

@@ -35,7 +35,7 @@ def test_a_table_for_a_terminal_is_aligned() -> None:
     ]
 
 
-def test_tables_with_equal_headings_become_one() -> None:
+def test_tables_with_equal_headings_are_joined() -> None:
     found = [Found(("what", "n"), ("a", "1")), Found(("what", "n"), ("b", "2")), Found(("what", "m"), ("c", "3"))]
     assert markdown(found).splitlines() == [
         "| what | n |",

@@ -120,7 +120,7 @@ def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
         pytest.param("[servers.prod]\nurl='a'\n[servers.test]\nurl='b'", "its servers are: prod, test; did you mean prod?", id="a similar name"),
     ],
 )  # fmt: skip
-def test_an_unknown_profile_is_reported_with_the_known_ones(tmp_path: Path, text: str, advice: str) -> None:
+def test_an_unknown_profile_is_reported_with_the_known_profiles(tmp_path: Path, text: str, advice: str) -> None:
     with pytest.raises(CommandError) as raised:
         read(tmp_path, text).profile("prd")
     assert str(raised.value).startswith("unknown profile 'prd': ")

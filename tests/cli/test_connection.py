@@ -608,7 +608,7 @@ class TestProxy:
             assert ddp("call", "-u", "http://meteor.invalid", "upper", "x") == (0, '"X"\n', "")
             assert ddp("call", "-u", "http://meteor.invalid/sockjs", "upper", "x") == (0, '"X"\n', "")
 
-    def test_this_machine_is_reached_without_a_proxy_unless_the_proxy_is_named(
+    def test_a_loopback_server_is_reached_without_a_proxy_unless_the_proxy_is_named(
         self, ddp: Command, monkeypatch: pytest.MonkeyPatch, proxy: Proxy
     ) -> None:
         """U20: a proxy of the environment is not used for loopback addresses."""

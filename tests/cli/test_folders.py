@@ -52,7 +52,7 @@ def test_a_file_of_an_earlier_version_is_found_on_macos(
 
 
 @pytest.mark.parametrize(("find", "place"), PLACES)
-def test_files_on_windows_are_in_its_folders_or_where_an_earlier_version_left_them(
+def test_files_on_windows_are_in_its_folders_or_in_those_of_an_earlier_version(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, find: Find, place: str
 ) -> None:
     monkeypatch.setattr(sys, "platform", "win32")

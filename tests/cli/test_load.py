@@ -325,7 +325,7 @@ class TestCounts:
         with pytest.raises(ConnectError, match="no client could connect: it is off"):
             run(server, Plan("call", 5, "m", count=10))
 
-    def test_a_server_that_is_gone_ends_the_test(self, server: SimulatedServer) -> None:
+    def test_a_stopped_server_ends_the_test(self, server: SimulatedServer) -> None:
         server.at(1.0, lambda: server.drop(server.opened[0]))
         server.refusal = lambda number: None if number == 0 else ConnectError("no")
         test = load(server, Plan("call", 1, "m", count=1000))
@@ -421,7 +421,7 @@ class TestConnect:
         found = run(server, Plan("connect", 100, count=100))
         assert (found["answered"], found["connected"], found["latency_ms"]["max"]) == (100, 100, 10)
 
-    def test_the_oldest_connection_is_closed_for_a_new_one(self, server: SimulatedServer) -> None:
+    def test_the_oldest_connection_is_closed_for_a_new_connection(self, server: SimulatedServer) -> None:
         found = run(server, Plan("connect", 3, count=10))
         assert (found["answered"], found["connected"], found["disconnects"]) == (10, 3, 0)
         assert sum(connection.is_leaving for connection in server.opened) == 7

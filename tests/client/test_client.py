@@ -421,7 +421,7 @@ def test_a_dropped_connection_is_not_closed_in_order_and_the_session_is_resumed(
     assert again.pull_message()["session"] == session
 
 
-def test_dropping_without_a_connection_has_no_effect_on_the_next_one(
+def test_dropping_without_a_connection_has_no_effect_on_the_next_connection(
     client: Client, connector: ScriptedConnector
 ) -> None:
     client.drop()

@@ -525,7 +525,7 @@ def test_disconnect_and_reconnect_together_make_a_new_connection(harness: Harnes
     assert harness.client.status.session == "two"
 
 
-def test_late_messages_of_the_old_connection_do_not_affect_the_new_one(harness: Harness) -> None:
+def test_late_messages_of_the_old_connection_do_not_affect_the_new_connection(harness: Harness) -> None:
     """R14: a late `connected` of the old connection does not mean that there is a new session."""
     blocked, go_on = threading.Event(), threading.Event()
 

@@ -79,7 +79,7 @@ def test_reading_written_text_gives_the_same_tree(tree: JSONValue) -> None:
 
 
 @given(json_trees())
-def test_the_slow_parser_agrees_with_the_fast_one(tree: JSONValue) -> None:
+def test_the_slow_parser_agrees_with_the_fast_parser(tree: JSONValue) -> None:
     text = json.dumps(tree)
     assert json_text.parse_slowly(text) == parse(text)
 

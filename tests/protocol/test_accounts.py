@@ -41,7 +41,7 @@ def test_a_user_is_selected_by_one_key(user: UserSelector, selector: dict[str, s
     assert password_login(user, "secret") == {"user": selector, "password": digest("secret")}
 
 
-def test_a_code_is_sent_only_if_there_is_one() -> None:
+def test_a_code_is_sent_only_if_it_is_given() -> None:
     """A3: the server rejects null."""
     assert "code" not in password_login("ann", "secret")
     assert password_login("ann", "secret", "123456")["code"] == "123456"

@@ -198,7 +198,7 @@ def test_a_session_that_loses_its_id_is_not_resumed(connected: Playbook) -> None
         pytest.param("nonsense", [False], id="C70"),
     ],
 )
-def test_unknown_messages_are_harmless(connected: Playbook, text: str, told: list[bool]) -> None:
+def test_only_unknown_messages_are_ignored_as_harmless(connected: Playbook, text: str, told: list[bool]) -> None:
     connected.session.receive_text(text, 0.0)
     assert [event.harmless for event in connected.session.events_received() if isinstance(event, Warned)] == told
 

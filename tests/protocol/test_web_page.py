@@ -98,7 +98,7 @@ def test_a_policy_that_keeps_a_browser_from_the_socket_is_found(
     assert blocking_policy([policy], parse_url(page), parse_url(socket)) == blocked
 
 
-def test_policies_of_the_page_count() -> None:
+def test_policies_in_the_html_of_the_page_are_found() -> None:
     page = """<meta http-equiv="Content-Security-Policy" content="connect-src 'none'"><meta name="x" content="y">"""
     assert page_facts(page).policies == ("connect-src 'none'",)
 

@@ -170,7 +170,7 @@ def test_a_nested_call_can_change_the_user_of_both_methods(server: Server, conne
     assert client.call_error("late")["error"] == 500
 
 
-def test_a_call_by_the_server_itself_has_no_user_and_cannot_set_one(server: Server) -> None:
+def test_a_call_by_the_server_itself_has_no_user_and_cannot_set_a_user(server: Server) -> None:
     """S37."""
     server.method("who")(lambda this: [this.user_id, this.connection, this.random_seed])
     server.method("become")(lambda this: this.set_user_id("ann"))

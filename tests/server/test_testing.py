@@ -1,4 +1,4 @@
-"""The pytest plugin, used as another project uses it."""
+"""The pytest plugin, in a project that uses it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def call(url, method, *params):
     connection.shutdown()
     return message["result"]
 
-def test_one(ddp_server):
+def test_a_server_has_the_methods_of_the_test(ddp_server):
     ddp_server.method("upper")(lambda text: text.upper())
     assert call(ddp_server.url, "upper", "x") == "X"
 
-def test_two(ddp_demo_server, ddp_server):
+def test_the_demo_server_is_another_server(ddp_demo_server, ddp_server):
     assert call(ddp_demo_server.url, "add", 1, 2) == 3
     assert ddp_server.method_names == []
 """

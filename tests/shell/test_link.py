@@ -44,7 +44,7 @@ def test_the_first_session_is_reported_with_its_server(scene: Scene) -> None:
     assert scene.desk.shown() == "ddp 1.0 - connected to ws://scripted/websocket (session s1, 0.0 ms)\n"
 
 
-def test_a_loss_reports_waiting_calls_and_the_return_resent_ones(scene: Scene) -> None:
+def test_a_loss_reports_waiting_calls_and_the_return_reports_resent_calls(scene: Scene) -> None:
     peer = scene.connect()
     scene.desk.send("call pay 1\nsub tasks")
     peer.pull()

@@ -39,7 +39,7 @@ def test_a_valid_value_is_set(name: str, text: str, value: str) -> None:
         pytest.param("zzz", "1", "unknown setting zzz; the settings are output, timing", id="unknown"),
     ],
 )
-def test_an_invalid_value_is_an_error_that_lists_valid_ones(name: str, text: str, message: str) -> None:
+def test_an_invalid_value_is_an_error_that_lists_the_valid_values(name: str, text: str, message: str) -> None:
     settings = Settings()
     with pytest.raises(CommandError, match=message):
         settings.change(name, text)

@@ -118,7 +118,7 @@ def test_lines_that_can_be_broken_fit_the_width(value: EJSONValue, width: int) -
 
 
 @given(ejson_values())
-def test_formatted_values_are_harmless_and_styled(value: EJSONValue) -> None:
+def test_formatted_values_are_escaped_and_styled(value: EJSONValue) -> None:
     for style, text in value_fragments(value):
         assert harmless(text)
         assert style in STYLES

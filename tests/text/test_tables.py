@@ -112,7 +112,7 @@ def test_dates_are_plain_in_cells_and_strings_differ_from_them() -> None:
 
 
 @given(ejson_values(), st.integers(1, 80))
-def test_tables_are_harmless_and_have_one_line_for_each_row(value: EJSONValue, width: int) -> None:
+def test_text_in_tables_is_escaped_and_each_row_has_one_line(value: EJSONValue, width: int) -> None:
     for line in table_lines(value, width) or ():
         assert harmless(line)
         assert "\n" not in line

@@ -47,7 +47,7 @@ def errors(client: ddpshell.Client) -> str:
     try:
         client.call("fail").result(timeout=5)
     except ddpshell.MethodError as error:
-        # Only the server knows the shape of documents.
+        # Only the server knows the types of these values.
         assert_type(error.error, Any)
         assert_type(error.reason, Any)
         return str(error)

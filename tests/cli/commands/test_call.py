@@ -488,7 +488,7 @@ class TestTiming:
                 break
         assert always_wrong == set()
 
-    def test_what_was_ahead_of_the_call_is_named(self, ddp: Command) -> None:
+    def test_the_request_that_delayed_the_call_is_named(self, ddp: Command) -> None:
         server = Server()
         never = threading.Event()
 

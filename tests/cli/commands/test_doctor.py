@@ -958,7 +958,7 @@ def test_a_certificate_file_that_holds_none_is_a_usage_error(ddp: Command, world
     assert checked(ddp, *words)[0] == 3
 
 
-def test_options_of_the_connection_count_on_every_layer(ddp: Command, world: World) -> None:
+def test_options_of_the_connection_are_used_on_every_layer(ddp: Command, world: World) -> None:
     """The same headers are sent with each request, through the same proxy."""
     requests: list[Request] = []
 

@@ -61,7 +61,7 @@ def test_the_help_of_a_command_is_shown_with_the_pages_about_it(ddp: Command) ->
     assert ran.out == ddp("call", "--help").out + "\nSee also: ddp help calls\n"
 
 
-def test_an_unknown_topic_is_an_error_that_names_a_similar_one(ddp: Command) -> None:
+def test_an_unknown_topic_is_an_error_that_names_a_similar_topic(ddp: Command) -> None:
     ran = ddp("help", "selector")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith("ddp: error: unknown topic 'selector'; did you mean selectors?\n")
@@ -78,7 +78,7 @@ def test_topics_and_commands_are_completed() -> None:
         assert [item.value for item in argument.shell_complete(inner, "sel")] == ["selectors"]
 
 
-def test_every_page_begins_with_what_it_is_about_and_an_example() -> None:
+def test_every_page_begins_with_a_paragraph_and_an_example() -> None:
     for name in PAGES:
         first, *_ = re.split(r"^## ", (FOLDER / f"{name}.md").read_text(), flags=re.MULTILINE)
         assert re.match(r"# .+\n\n\S", first), name

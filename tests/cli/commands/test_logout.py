@@ -38,7 +38,7 @@ def tokens(server: LoopbackServer) -> int:
     return len(services.get("resume", {}).get("loginTokens", []))
 
 
-def test_a_logout_ends_the_login_on_the_server_and_deletes_the_saved_one(
+def test_a_logout_ends_the_login_on_the_server_and_deletes_its_file(
     ddp: Command, server: LoopbackServer, log_in: LogIn, saved: Callable[[], list[Path]]
 ) -> None:
     log_in()

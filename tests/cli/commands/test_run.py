@@ -151,7 +151,7 @@ class TestTime:
         assert (ran.code, ran.out) == (0, "1\n")
 
 
-def test_after_unsub_the_documents_are_gone(ddp: Command) -> None:
+def test_unsub_removes_the_documents(ddp: Command) -> None:
     """C36: the server sends `removed` for each document, and then `nosub`."""
 
     def talk(conversation: Conversation) -> None:

@@ -123,7 +123,7 @@ def test_a_profile_gives_the_prompt_its_name(home: Path) -> None:
             assert "prod> call upper a" in window.text
 
 
-def test_a_script_that_needs_a_login_ends_without_one() -> None:
+def test_a_script_that_needs_a_login_ends_if_there_is_no_login() -> None:
     done = ddp_apart("demo", script="whoami\ncall upper never\n")
     assert (done.returncode, done.stdout) == (4, "")
     assert "you are not logged in at ws://127.0.0.1:" in done.stderr

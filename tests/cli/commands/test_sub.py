@@ -721,7 +721,7 @@ def test_each_change_is_a_line(paper: Paper, output: OutputFormat, text: str) ->
     assert paper.read() == text
 
 
-def test_hostile_names_ids_and_fields_are_harmless(paper: Paper) -> None:
+def test_control_characters_in_names_ids_and_fields_are_escaped(paper: Paper) -> None:
     events: list[DocumentEvent] = [
         DocumentAdded("\x1b[2Jc", "\u202eid", {"\x07": "\x9b"}),
         DocumentChanged("\x1b[2Jc", "\u202eid", {}, ("\x07",)),

@@ -92,7 +92,7 @@ def test_an_attempt_to_a_host_that_does_not_answer_ends_at_the_deadline(client_t
 
 
 @pytest.mark.parametrize("first", ["127.0.0.2", "no family"])
-def test_the_next_address_is_tried_after_a_failed_one(
+def test_the_next_address_is_tried_after_a_failed_address(
     client: Client, names: Callable[[str, list[str]], None], first: str
 ) -> None:
     """This happens with `localhost` if the server listens on 127.0.0.1 and not on ::1."""

@@ -64,7 +64,7 @@ def test_sleep_ends_when_woken(
     sleeper.result(PATIENCE)
 
 
-def test_a_wake_that_comes_too_early_ends_the_next_sleep_and_only_that_one(
+def test_a_wake_before_a_sleep_ends_only_the_next_sleep(
     waiter: Waiter, clock: FakeClock, pool: ThreadPoolExecutor
 ) -> None:
     """A wake between two waits is not lost, and several of them count as one."""

@@ -154,7 +154,7 @@ def test_all_subscriptions_run_again_for_the_new_user(accounts: Server, connect:
         ),
     ],
 )
-def test_a_rejected_login_keeps_the_current_one(
+def test_a_rejected_login_keeps_the_current_login(
     accounts: Server, connect: Connect, params: list[Any], expected: tuple[int, str]
 ) -> None:
     """A25, A27, A28, A53."""

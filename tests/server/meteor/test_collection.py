@@ -57,7 +57,7 @@ def test_inserted_and_found_documents_are_copies() -> None:
     assert len(collection) == 1
 
 
-def test_a_document_without_an_id_gets_one() -> None:
+def test_a_document_without_an_id_gets_an_id() -> None:
     """I1, I6."""
     assert len(str(Collection("c").insert({}))) == 17
     assert isinstance(Collection("c", id_generation="objectid").insert({"_id": None}), ObjectID)

@@ -155,7 +155,7 @@ def letters(highlighted: StyledText) -> list[tuple[str, str]]:
 
 
 @given(ejson_values(), st.integers(1, 100))
-def test_a_parsed_value_has_the_same_styles_as_a_formatted_one(value: EJSONValue, width: int) -> None:
+def test_a_parsed_value_has_the_same_styles_as_a_formatted_value(value: EJSONValue, width: int) -> None:
     shown = list(value_fragments(value, width=width))
     assert letters(colored_value(plain(shown))) == letters(shown)
     assert letters(highlighted_session(plain(shown), REGISTRY)) == letters(shown)

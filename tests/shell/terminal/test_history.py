@@ -16,7 +16,7 @@ def history_of(path: Path) -> tuple[ShellHistory, list[str]]:
     return ShellHistory(path, complaints.append), complaints
 
 
-def test_the_next_session_has_the_lines_of_earlier_ones(tmp_path: Path) -> None:
+def test_the_next_session_has_the_lines_of_earlier_sessions(tmp_path: Path) -> None:
     path = tmp_path / "state/ddpshell/history"
     first, complaints = history_of(path)
     for line in ("call upper 'a'", "find t {a: 1,\n  b: 2}"):

@@ -343,7 +343,7 @@ def test_the_table_has_every_state_and_input() -> None:
     assert set(HEADER[1:]) == set(INPUTS)
 
 
-def test_nested_pauses_end_with_the_last_one() -> None:
+def test_nested_pauses_end_with_the_last_pause() -> None:
     delivery = delivery_in("ready")
     delivery.pause()
     delivery.pause()
