@@ -106,25 +106,6 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     except EJSONError as problem:
         # An argument cannot be encoded. An error in the answer is reported with the answer.
         raise CommandError(str(problem)) from None
-    started = shell.current.started
-    if isinstance(reply, PendingReply):
-        job = Job(
-            number or shell.jobs.next_hidden_number(),
-            reply.what,
-            started,
-            reply.cancel,
-            reply.wait_on_exit,
-            reply.settle,
-            is_answered=reply.is_silent,
-            where=shell.current.where,
-        )
-        shell.jobs.add(job)
-        if output is not None and output.needs_terminal:
-            future = reply.future
-            if not _is_uninterrupted(shell, lambda: wait_until_done(future)):
-                output = None
-        reply.future.add_done_callback(partial(_show_pending, shell, invocation, reply, job, output))
-        return job.number
     if isinstance(reply, ChangeFeed):
         assert number is not None, "watch is numbered"
         if output is None:
@@ -135,23 +116,35 @@ def dispatch(shell: Shell, line: Line) -> int | None:
         return None
     if reply is None:
         return None
-    _keep_result(shell, number, reply)
-    if line.variable is not None and number is None:
-        value = reply.value if isinstance(reply, Result) else reply.data if isinstance(reply, Message) else None
-        if isinstance(reply, Result) or value is not None:
-            shell.results.name(line.variable, value)
-    error = reply.error if isinstance(reply, Message) else None
-    if output is None and error is None:
-        if not _is_paged(shell, number, reply):
-            shell.display.answer(number, reply)
-        return None
-    job = Job(number or shell.jobs.next_hidden_number(), line.source[:80], started, where=shell.current.where)
+    if not isinstance(reply, PendingReply):
+        if line.variable is not None and number is None:
+            value = reply.value if isinstance(reply, Result) else reply.data if isinstance(reply, Message) else None
+            if isinstance(reply, Result) or value is not None:
+                shell.results.name(line.variable, value)
+        if output is None and not (isinstance(reply, Message) and reply.error):
+            _keep_result(shell, number, reply)
+            if not _is_paged(shell, number, reply):
+                shell.display.answer(number, reply)
+            return None
+        known: Future[Reply] = Future()
+        known.set_result(reply)
+        reply = PendingReply(known, lambda found: found, line.source[:80], is_timed=False)
+    job = Job(
+        number or shell.jobs.next_hidden_number(),
+        reply.what,
+        shell.current.started,
+        reply.cancel,
+        reply.wait_on_exit,
+        reply.settle,
+        is_answered=reply.is_silent,
+        where=shell.current.where,
+    )
     shell.jobs.add(job)
-    if output is not None:
-        _write_reply(shell, number, output, reply, job)
-        return job.number
-    shell.display.answer(number, reply)
-    shell.jobs.finish(job, error)
+    if output is not None and output.needs_terminal:
+        future = reply.future
+        if not _is_uninterrupted(shell, lambda: wait_until_done(future)):
+            output = None
+    reply.future.add_done_callback(partial(_show_pending, shell, invocation, reply, job, output))
     return job.number
 
 
@@ -189,6 +182,7 @@ def _show_pending(
     shell: Shell, invocation: Invocation, pending: PendingReply, job: Job, output: Output | None, future: Future[Any]
 ) -> None:
     """Show the answer of a pending command, usually on the client's thread."""
+    number = job.number if job.number > 0 else None
     job.is_answered = pending.is_silent or output is None
     if future.cancelled():
         shell.jobs.finish(job)
@@ -202,16 +196,17 @@ def _show_pending(
         error = problem
         if not shell.link.is_closing:
             _suggest_name(shell, error, invocation)
-            shell.display.failure(job.number, error, seconds, where=job.where)
+            shell.display.failure(number, error, seconds, where=job.where)
     else:
-        _keep_result(shell, job.number, reply)
+        error = reply.error if isinstance(reply, Message) else None
+        _keep_result(shell, number, reply)
         if output is None and not pending.is_silent:
-            shell.display.answer(job.number, reply, seconds)
+            shell.display.answer(number, reply, seconds)
     text = [] if pending.details is None or shell.link.is_closing else pending.details()
     if text:
-        shell.display.note(text, job.number, is_wanted=True)
+        shell.display.note(text, number, is_wanted=True)
     if output is not None and reply is not None:
-        _write_reply(shell, job.number, output, reply, job)
+        _write_reply(shell, number, output, reply, job)
     else:
         shell.jobs.finish(job, error)
 

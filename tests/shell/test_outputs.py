@@ -43,6 +43,11 @@ def test_a_program_gets_text_as_text(table: Desk) -> None:
     assert table.type("call upper a").startswith("[1] "), "the help has no number"
 
 
+def test_a_command_without_a_number_shows_none_when_its_answer_is_written_later(table: Desk, tmp_path: Path) -> None:
+    table.type("sub tasks")
+    assert table.type(f"unsub tasks > {tmp_path}/x").endswith(f"\n{tmp_path}/x: 0 lines\n")
+
+
 @pytest.mark.parametrize(
     ("program", "message"),
     [
