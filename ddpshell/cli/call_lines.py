@@ -44,12 +44,13 @@ class Request(Struct, frozen=True):
 
 def parse_requests(lines: Sequence[bytes]) -> Iterator[Request | CommandError]:
     """Read lines as `parse_request` does, but without reading arguments that can be sent as they are. Yields its errors."""
-    found = [_split(line) for line in lines]
-    texts = iter(plain_texts([request.params for request in found if request is not None]))
-    for line, request in zip(lines, found, strict=True):
-        text = None if request is None else next(texts)
-        if request is not None and text is not None:
-            yield Request(request.method, text, request.tags)
+    found = list(map(_split, lines))
+    texts = iter(plain_texts([params for _, params, _ in filter(None, found)]))
+    for line, split in zip(lines, found, strict=True):
+        text = None if split is None else next(texts)
+        if split is not None and text is not None:
+            method, _, tags = split
+            yield Request(method, text, tags)
             continue
         try:
             yield parse_request(line)
@@ -57,28 +58,24 @@ def parse_requests(lines: Sequence[bytes]) -> Iterator[Request | CommandError]:
             yield error
 
 
-class _Split(Struct):
-    """A line whose arguments are a JSON text that may have to be read."""
+def _split(line: bytes) -> tuple[str, bytes, dict[str, JSONValue]] | None:
+    """Split a line that is a call in JSON into the method, the text of the arguments, and the further keys of the answer.
 
-    method: str
-    params: bytes
-    tags: dict[str, JSONValue]
-
-
-def _split(line: bytes) -> _Split | None:
-    """Split a line that is a call in JSON; None for any other line, whose errors `parse_request` finds."""
+    Returns:
+        None for any other line, in which `parse_request` finds the error.
+    """
     try:
         parts = json_text.parse_outermost(line.decode())
         if isinstance(parts, list):
-            parts = {"method": parts[0], "params": Raw(b"[" + b",".join(parts[1:]) + b"]")} if parts else {}
-        if not parts.keys() <= {"method", "params", "id"}:
+            method, params, tags = json_text.parse(parts[0]), b"[" + b",".join(parts[1:]) + b"]", {}
+        elif parts.keys() <= {"method", "params", "id"}:
+            method, params = json_text.parse(parts["method"]), bytes(parts.get("params", b"[]"))
+            tags = {"id": json_text.parse(parts["id"])} if "id" in parts else {}
+        else:
             return None
-        method = json_text.parse(parts["method"])
-        params = bytes(parts.get("params", b"[]"))
-        tags = {"id": json_text.parse(parts["id"])} if "id" in parts else {}
-    except (UnicodeDecodeError, EJSONError, KeyError):
+    except (UnicodeDecodeError, EJSONError, LookupError):
         return None
-    return _Split(method, params, tags) if isinstance(method, str) and params.startswith(b"[") else None
+    return (method, params, tags) if isinstance(method, str) and params.startswith(b"[") else None
 
 
 _FORM = 'not a valid call; write ["method", ARG...] or {"method": ..., "params": [...]}'

@@ -332,6 +332,11 @@ def add_url_hint(error: BaseException, process: Process) -> None:
         error.add_note("use -u URL for another server")
 
 
+_REPORTED = frozenset(
+    {FrameSent, FrameReceived, Warned, Connecting, SessionEstablished, ConnectionDropped, Waiting},
+)
+
+
 class EventReporter:
     """Reports events on standard error, as -v and -d ask for. The client calls it in its own thread.
 
@@ -354,6 +359,9 @@ class EventReporter:
         console = self._console
         if self._watch is not None:
             self._watch(event)
+        # Nearly all events are documents and ends of calls.
+        if type(event) not in _REPORTED:
+            return
         match event:
             case FrameSent():
                 self._print_frame(event.text, is_sent=True)
