@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import __version__
-from .options import MARK, Rows, process_of, shared_options, spelling
+from .options import MARK, Rows, flag, process_of, shared_options, spelling
 from .output import OutputFormat
 from .process import ExactText, ExitCode, Process
 
@@ -340,20 +340,13 @@ def _unmarked(value: Any) -> Any:
 
 # ------------------------------------------------------------------------------------------------- the group of all
 
-# The key of `ctx.meta` for --version.
-_VERSION = f"{__name__}.version"
-
-
-def _ask_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    ctx.meta[_VERSION] = value
-
 
 class _Ddp(Group):
     """The group. It shows the version after all options are read, because -o changes how."""
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command, or show the version."""
-        if not ctx.meta[_VERSION]:
+        if not ctx.params.pop("version"):
             return super().invoke(ctx)
         process = process_of(ctx)
         process.configure()
@@ -390,13 +383,7 @@ ddp = _Ddp(
     },
     help="Call methods and follow data on servers that speak DDP, Meteor's protocol.",
     params=[
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            expose_value=False,
-            callback=_ask_version,
-            help="Show the version; with -o json also Python's.",
-        ),
+        flag("--version", "Show the version; with -o json also Python's."),
         *shared_options(),
     ],
     examples=[

@@ -75,8 +75,6 @@ def _run(words: Sequence[str], process: Process, received: Sequence[int]) -> int
 
         method, *arguments = simple.words
         call_method(process, method, arguments)
-    except OutputError as error:
-        return _without_output(error, process)
     except Terminated:
         return ExitCode.TERMINATED
     except KeyboardInterrupt:
@@ -90,6 +88,9 @@ def _run(words: Sequence[str], process: Process, received: Sequence[int]) -> int
 
 
 def _failed(error: Exception, words: Sequence[str], process: Process, received: Sequence[int]) -> int:
+    if isinstance(error, OutputError) and error.errno == errno.EPIPE:
+        # The reader has read enough, as in `ddp ... | head`.
+        return ExitCode.DONE
     # Only errors need these modules.
     from click import UsageError
 
@@ -101,7 +102,7 @@ def _failed(error: Exception, words: Sequence[str], process: Process, received: 
             from .group import context_of
 
             error.ctx = context_of(simple.name, process)
-        if _wants_json(words):
+        if "json" in (_option_value(words, "--output"), _option_value(words, "-o")):
             # The error may be in front of -o, so that the option was not read.
             process.console.configure(OutputFormat.JSON, _option_value(words, "--color") or "auto")
     failed = failure(error, process=process)
@@ -117,20 +118,6 @@ def _failed(error: Exception, words: Sequence[str], process: Process, received: 
             ]
         )
     return failed.code
-
-
-def _without_output(error: OutputError, process: Process) -> int:
-    if error.errno == errno.EPIPE:
-        # The reader has read enough, as in `ddp ... | head`.
-        return ExitCode.DONE
-    from .errors import failure, show
-
-    show(failure(error), process.console)
-    return ExitCode.LOCAL
-
-
-def _wants_json(words: Sequence[str]) -> bool:
-    return "json" in (_option_value(words, "--output"), _option_value(words, "-o"))
 
 
 def _option_value(words: Sequence[str], option: str) -> str | None:
