@@ -44,7 +44,7 @@ _STANDARD_INPUT = "standard input"
 
 
 def read_arguments(words: Sequence[str], process: Process, *, as_strings: bool) -> list[EJSONValue]:
-    """Read the arguments of a call.
+    """Read the arguments of a call, and print a note if JavaScript cannot represent one of them exactly.
 
     `@file` is the value in a file, `-` (or `@-`) the value on standard input, and `@@x` the string `@x`. Any other word is a
     literal if it can be read as one, and otherwise a string. If there is a `--params`, it has the arguments.
@@ -58,14 +58,14 @@ def read_arguments(words: Sequence[str], process: Process, *, as_strings: bool) 
         CommandError: A literal is not valid, or a file cannot be read. The message names the argument.
         DDPTimeout: Standard input, or a pipe in the place of a file, did not end in time.
     """
+    values: list[EJSONValue] = []
     if process.params is not None:
         if words or as_strings:
             raise usage_error(f"--params has all arguments, so it cannot be used with {'ARG' if words else '-s'}")
         value = _read_word(process.params, "--params", process)
         if not isinstance(value, list):
             raise CommandError("--params must be an array of all arguments, such as '[\"Hello\", 5]'")
-        return value
-    values: list[EJSONValue] = []
+        values = value
     if not as_strings and len(words) > 1:
         _note_split_object(words, process)
     for number, word in enumerate(words, start=1):
@@ -84,6 +84,7 @@ def read_arguments(words: Sequence[str], process: Process, *, as_strings: bool) 
         if value == word and (meant := likely_meant(word)) is not None:
             process.console.note(f"{name} is sent as the text {quote(word)}; {meant}")
         values.append(value)
+    note_losses(values, "an argument", process, is_sent=True)
     return values
 
 

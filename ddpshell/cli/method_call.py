@@ -54,7 +54,6 @@ def call_method(
         raise usage_error("--sub needs --timing")
     check_text(method, "METHOD")
     params = read_arguments(words, process, as_strings=as_strings)
-    note_losses(params, "an argument", process, is_sent=True)
     if dry_run:
         _show_frames(method, params, process, settings)
         return

@@ -21,7 +21,7 @@ from ...protocol.messages import Added, AddedBefore
 from ...protocol.secrets import MASK
 from ...protocol.server_error import is_unknown_name
 from ...text.prose import plural
-from ..call_arguments import check_text, earlier_lines, note_losses, read_arguments, read_publication, suggest_name
+from ..call_arguments import check_text, earlier_lines, read_arguments, read_publication, suggest_name
 from ..connection import connected, wait_for_session
 from ..credentials import endpoint_of
 from ..event_queue import EventQueue
@@ -53,7 +53,6 @@ def _audit(process: Process, name: str | None, words: tuple[str, ...], as_string
     if name is not None:
         check_text(name, "NAME")
         params = read_arguments(words, process, as_strings=as_strings)
-        note_losses(params, "an argument", process, is_sent=True)
         publications.append((name, params))
     elif names is not None:
         publications += read_names(names)

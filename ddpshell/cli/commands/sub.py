@@ -15,7 +15,7 @@ from ...exceptions import CommandError, DDPTimeout, QueryError, SubscriptionErro
 from ...minimongo.find_options import compile_projection, compile_sort, read_projection, read_sort
 from ...minimongo.selector import compile_selector
 from ...text.literals import parse_argument
-from ..call_arguments import check_text, note_losses, read_arguments, suggest_name
+from ..call_arguments import check_text, read_arguments, suggest_name
 from ..credentials import endpoint_of
 from ..document_lines import ChangeLines, CountLines, DocumentLines, Lines, Selection, TableLines
 from ..group import Command
@@ -103,7 +103,6 @@ def _sub(
     check_text(name, "NAME")
     matches = None if until is None else _compiled("--until", until, compile_selector)
     params = read_arguments(words, process, as_strings=as_strings)
-    note_losses(params, "an argument", process, is_sent=True)
     if is_live:
         _show_live(name, params, process, settings, collections)
         return

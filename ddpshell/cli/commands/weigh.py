@@ -15,7 +15,7 @@ from ...ejson import JSONValue, json_text
 from ...exceptions import CommandError, DDPTimeout, EJSONError
 from ...text.escaping import escape_line
 from ...text.prose import plural
-from ..call_arguments import check_text, note_losses, read_arguments
+from ..call_arguments import check_text, read_arguments
 from ..group import Command
 from ..options import ARGUMENTS, GRAMMAR, SeenName, option, shared_options
 from ..output import Console
@@ -46,7 +46,6 @@ def _weigh(
     check_text(name, "NAME")
     old = None if against is None else _read_weight(against)
     params = read_arguments(words, process, as_strings=as_strings)
-    note_losses(params, "an argument", process, is_sent=True)
 
     exchanges, weight = Exchanges(), PublicationWeight(name)
 
