@@ -40,9 +40,6 @@ __all__ = [
 ]
 
 
-_STANDARD_INPUT = "standard input"
-
-
 def read_arguments(words: Sequence[str], process: Process, *, as_strings: bool) -> list[EJSONValue]:
     """Read the arguments of a call, and print a note if JavaScript cannot represent one of them exactly.
 
@@ -91,11 +88,9 @@ def read_arguments(words: Sequence[str], process: Process, *, as_strings: bool) 
 def _read_word(word: str, name: str, process: Process) -> EJSONValue:
     """Read a literal, plain text, the file after an @, or standard input for `-`."""
     check_text(word, name)
-    if word in ("-", "@-"):
-        process.claim_standard_input(name)
-        value = _value(_read_standard_input(process), f"{name} ({_STANDARD_INPUT})")
-    elif word.startswith("@"):
-        value = _value(_read_file(word[1:], name, process), f"{name} ({word[1:]})")
+    if word == "-" or word.startswith("@"):
+        shown = "standard input" if word in ("-", "@-") else word[1:]
+        value = _value(_read_source(word, shown, name, process), f"{name} ({shown})")
     else:
         value = _value(word, name, process)
     try:
@@ -253,57 +248,38 @@ def _value(text: str, name: str, process: Process | None = None) -> EJSONValue:
     try:
         return parse_argument(text, read_bytes if process is not None else None)
     except CommandError as error:
-        raise CommandError(f"{name}{_line_of(error)}: {error}", error.text, error.position) from None
+        if error.position is not None and "\n" in text:
+            name += f", line {text.count(chr(10), 0, error.position) + 1}"
+        raise CommandError(f"{name}: {error}", error.text, error.position) from None
 
 
-def _line_of(error: CommandError) -> str:
-    """Return `, line N` for an error in text of several lines, otherwise ""."""
-    if error.position is None or "\n" not in error.text:
-        return ""
-    return f", line {error.text.count(chr(10), 0, error.position) + 1}"
-
-
-def _read_file(path: str, name: str, process: Process) -> str:
-    if not path:
-        hint = "" if name == "--params" else "; write @@ for the string @"
-        raise CommandError(f"{name}: the name of a file is missing after @{hint}")
-    try:
-        from pathlib import Path
-
-        from ..text.literals import read_text
-
-        def read() -> str:
-            with Path(path).expanduser().open("rb") as file:
-                return read_text(file, f"{name} ({path})")
-
-        return process.read_in_time(read, f"end of {path}")
-    except DDPTimeout:  # is an OSError too
-        raise
-    except OSError as error:
-        # The text of --params is an array, never a string.
-        hint = "" if name == "--params" else f"; write @@{path} for the string @{path}"
-        raise CommandError(f"{name}: cannot read {path}: {error.strerror or error}{hint}") from None
-
-
-def _read_standard_input(process: Process) -> str:
+def _read_source(word: str, shown: str, name: str, process: Process) -> str:
+    """Read the text of the file after an @, or of standard input for `-`."""
     from ..text.literals import read_text
 
-    if sys.stdin is None:
-        raise CommandError("standard input is closed")
-    if sys.stdin.isatty():
-        process.console.note(f"reading one value from the terminal; press {END_KEYS} on an empty line to end it")
-    number = sys.stdin.fileno()
+    # The text of --params is an array, never a string.
+    hint = "" if name == "--params" else f"; write @{word} for the string {word}"
+    file: str | int = os.path.expanduser(word[1:])
+    if word in ("-", "@-"):
+        process.claim_standard_input(name)
+        if sys.stdin is None:
+            raise CommandError("standard input is closed")
+        if sys.stdin.isatty():
+            process.console.note(f"reading one value from the terminal; press {END_KEYS} on an empty line to end it")
+        file, hint = sys.stdin.fileno(), ""
+    elif word == "@":
+        raise CommandError(f"{name}: the name of a file is missing after @{hint}")
 
     def read() -> str:
-        with os.fdopen(number, "rb", closefd=False) as file:
-            return read_text(file, _STANDARD_INPUT)
+        with open(file, "rb", closefd=isinstance(file, str)) as opened:
+            return read_text(opened, f"{name} ({shown})")
 
     try:
-        return process.read_in_time(read, f"end of {_STANDARD_INPUT}")
+        return process.read_in_time(read, f"end of {shown}")
     except DDPTimeout:  # is an OSError too
         raise
     except OSError as error:
-        raise CommandError(f"cannot read {_STANDARD_INPUT}: {error.strerror or error}") from None
+        raise CommandError(f"{name}: cannot read {shown}: {error.strerror or error}{hint}") from None
 
 
 def read_publication(text: str, where: str) -> tuple[str, list[EJSONValue]]:

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -231,7 +231,10 @@ def read_secret(name: str, what: str, process: Process) -> str:
         process.claim_standard_input(option)
 
     def read() -> bytes:
-        with _opened(name) as file:
+        if name == "-" and sys.stdin is None:
+            raise CommandError("standard input is closed")
+        # Without a buffer, so that the next lines of standard input stay for later reads.
+        with open(os.dup(sys.stdin.fileno()) if name == "-" else name, "rb", buffering=0) as file:
             return file.readline(_MAX_SIZE)
 
     try:
@@ -250,17 +253,6 @@ def read_secret(name: str, what: str, process: Process) -> str:
     return line
 
 
-def _opened(name: str) -> IO[bytes]:
-    if name != "-":
-        from pathlib import Path
-
-        return Path(name).open("rb")
-    if sys.stdin is None:
-        raise CommandError("standard input is closed")
-    # Without a buffer, so that the next lines stay for later reads.
-    return os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
-
-
 def read_passphrase(process: Process, settings: ConnectionSettings) -> str:
     """Read the passphrase of the client certificate's private key, from a file or the terminal.
 
@@ -277,10 +269,8 @@ def read_passphrase(process: Process, settings: ConnectionSettings) -> str:
         return ""
     if settings.passphrase_file is not None:
         return read_secret(settings.passphrase_file, "passphrase", process)
-    from pathlib import Path
-
     # Encrypted keys have this word in their header (RFC 7468, RFC 1421).
-    if b"ENCRYPTED" not in Path(file).read_bytes():
+    if not _contains(file, b"ENCRYPTED"):
         return ""
     return ask_user(f"Passphrase of {file}: ", process, "--passphrase-file")
 
@@ -292,10 +282,8 @@ def _check_tls_files(settings: ConnectionSettings) -> None:
         CommandError: The client certificate has no private key, or `$SSL_CERT_FILE` names no file.
     """
     if settings.cert is not None and settings.key is None:
-        from pathlib import Path
-
         try:
-            has_key = b"PRIVATE KEY" in Path(settings.cert).read_bytes()
+            has_key = _contains(settings.cert, b"PRIVATE KEY")
         except OSError as error:
             raise CommandError(f"cannot read the certificate {settings.cert}: {error.strerror}") from None
         if not has_key:
@@ -306,16 +294,19 @@ def _check_tls_files(settings: ConnectionSettings) -> None:
     if not uses_tls or settings.cacert is not None or settings.insecure:
         return
     if authorities := os.environ.get("SSL_CERT_FILE"):
-        from pathlib import Path
-
         try:
             # OpenSSL ignores a file that it cannot read, and the certificate of the server is not trusted for no visible reason.
-            Path(authorities).open("rb").close()
+            open(authorities, "rb").close()
         except OSError as error:
             raise CommandError(
                 f"$SSL_CERT_FILE names {authorities!r}, which cannot be read: {error.strerror}; "
                 "type `unset SSL_CERT_FILE`, or name the authorities with --cacert FILE"
             ) from None
+
+
+def _contains(file: str, word: bytes) -> bool:
+    with open(file, "rb") as opened:
+        return word in opened.read()
 
 
 def ask_user(question: str, process: Process, option: str = "", *, hidden: bool = True) -> str:
