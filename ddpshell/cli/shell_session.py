@@ -61,28 +61,12 @@ __all__ = ["interact_with", "open_shell", "opened_script", "run_lines"]
 # ---------------------------------------------------------------------------------------------------- settings and logins
 
 
-def credential_at(
-    process: Process, given: ConnectionSettings, url: str | None, first: Credential | None
-) -> Credential | None:
-    """Find what to log in with at a server that the shell connects to; see `find_credential`.
-
-    Args:
-        process: The run of `ddp`.
-        given: The settings of the options.
-        url: The server; None for the server of the options.
-        first: The credential for the server of the options. It may be from standard input, which can be read only once.
-    """
-    settings = _for_server(process, given, url)
-    is_read = settings.identity is given.identity and given.identity.kind in ("password", "token")
-    return first if url is None or is_read else find_credential(process, settings)
-
-
 def _for_server(process: Process, given: ConnectionSettings, url: str | None) -> ConnectionSettings:
     """Return the settings for a server. Personal settings of the options' server are not sent to another one."""
     if url is None:
         return given
-    if _find_profile(process, url) is not None:
-        return _of_profile(process, url)
+    if (own := _of_profile(process, url)) is not None:
+        return own
     settings = {name: getattr(given, name) for name in given.__struct_fields__} | {"url": url}
     if server_of(parse_url(url, lambda: 0.0)) != server_of(endpoint_of(given)):
         personal = {key.replace("-", "_"): setting.unset for key, setting in SETTINGS.items() if setting.is_personal}
@@ -92,12 +76,6 @@ def _for_server(process: Process, given: ConnectionSettings, url: str | None) ->
     return ConnectionSettings(**settings)
 
 
-def set_user(shell: Shell, credential: Credential, token: LoginToken) -> None:
-    """Tell the shell which user is logged in."""
-    shell.link.user = credential.user or (credential.saved.user if credential.saved is not None else token.user_id)
-    shell.link.unsaved_login = token if credential.token is None else None
-
-
 def shell_settings(process: Process, *, at_prompt: bool = False) -> Settings:
     """Return the initial settings of the shell. Those of the config file are for the prompt, so that scripts run everywhere."""
     config = find_config(process.options) if at_prompt else None
@@ -105,14 +83,6 @@ def shell_settings(process: Process, *, at_prompt: bool = False) -> Settings:
     if "output" in process.options:
         values["output"] = process.options["output"]
     return Settings(**values)
-
-
-def _find_profile(process: Process, name: str) -> Profile | None:
-    """What the config file says about the server with this name; None if it has no such server."""
-    config = find_config(process.options)
-    if config is None or name not in config.servers:
-        return None
-    return _profile(_of_profile(process, name), name)
 
 
 def _find_profile_of(process: Process, url: str) -> Profile | None:
@@ -138,8 +108,15 @@ def _profile(settings: ConnectionSettings, name: str | None) -> Profile:
     return Profile(name, settings.url, settings.color, settings.confirm, settings.allow)
 
 
-def _of_profile(process: Process, name: str) -> ConnectionSettings:
-    """The settings for another server of the config file. What the options say about one server is not for this one."""
+def _of_profile(process: Process, name: str) -> ConnectionSettings | None:
+    """The settings for another server of the config file. What the options say about one server is not for this one.
+
+    Returns:
+        None if the file does not have the server.
+    """
+    config = find_config(process.options)
+    if config is None or name not in config.servers:
+        return None
     personal = {setting.option for setting in SETTINGS.values() if setting.is_personal} | {"password_file", "url"}
     given = {option: value for option, value in process.options.items() if option not in personal}
     environment = {key: value for key, value in os.environ.items() if key != "DDP_TOKEN"}
@@ -174,7 +151,9 @@ def make_shell(
     hooks = Hooks(connect, retry=given.retry, profile=_profile(given, process.options.get("profile")))
     if process.options.get("profile") is None:
         hooks.profile = _find_profile_of(process, given.url) or hooks.profile
-    hooks.find_profile = lambda name: _find_profile(process, name) or _find_profile_of(process, name)
+    hooks.find_profile = lambda name: (
+        _find_profile_of(process, name) if (own := _of_profile(process, name)) is None else _profile(own, name)
+    )
     hooks.profiles = lambda: tuple(config.servers) if (config := find_config(process.options)) is not None else ()
     hooks.save_setting = partial(_save_setting, process)
     hooks.recorder = process.needed_recorder(given.url)
@@ -214,6 +193,77 @@ def connector(process: Process, given: ConnectionSettings, *, reconnect: bool, l
         )
 
     return connect
+
+
+class _Login(Struct):
+    """Logs in each client of a shell.
+
+    Args:
+        process: The run of `ddp`.
+        given: The settings of the options.
+        first: The credential for the server of the options. It may be from standard input, which can be read only once.
+        shell: The shell.
+    """
+
+    process: Process
+    given: ConnectionSettings
+    first: Credential | None
+    shell: Shell
+
+    def at_prompt(self, client: Client, url: str | None) -> None:
+        """Log in without waiting for the answer. Errors are shown at the prompt."""
+        try:
+            credential = self._find(url)
+        except DDPError as error:
+            self.shell.display.failure(None, error)
+            return
+        if credential is not None:
+            credential.log_in(client).add_done_callback(lambda answer: self._finish(client, credential, answer))
+
+    def _finish(self, client: Client, credential: Credential, answer: Future[LoginToken]) -> None:
+        if answer.cancelled() or self.shell.link.current_client is not client:
+            return
+        error = answer.exception()
+        if error is None:
+            self._set_user(credential, answer.result())
+        elif isinstance(error, LoginError):
+            self.shell.display.failure(None, credential.rejection(error))
+
+    def in_script(self, client: Client, url: str | None) -> None:
+        """Log in, and wait for the answer."""
+        credential = self._find(url)
+        if credential is None:
+            return
+        try:
+            answer = credential.log_in(client)
+            with contextlib.suppress(DDPTimeout):
+                answer.exception(_time_left(self.process))
+            if answer.settle():
+                from .connection import unconfirmed_note
+
+                self.process.console.note(unconfirmed_note("answer to the login", self.process))
+            token = answer.result(0)
+        except LoginError as error:
+            raise credential.rejection(error) from None
+        self._set_user(credential, token)
+
+    def _find(self, url: str | None) -> Credential | None:
+        """Find what to log in with at a server; see `find_credential`. The server of the options has no URL here."""
+        if url is None:
+            return self.first
+        settings = _for_server(self.process, self.given, url)
+        is_read = settings.identity is self.given.identity and self.given.identity.kind in ("password", "token")
+        return self.first if is_read else find_credential(self.process, settings)
+
+    def _set_user(self, credential: Credential, token: LoginToken) -> None:
+        saved = credential.saved
+        self.shell.link.user = credential.user or (saved.user if saved is not None else token.user_id)
+        self.shell.link.unsaved_login = token if credential.token is None else None
+
+
+def _time_left(process: Process) -> float | None:
+    """Return the rest of the time limit of a script in seconds; None for no limit."""
+    return None if process.deadline is None else max(0.0, process.deadline - process.clock.now())
 
 
 # ------------------------------------------------------------------------------------------------------------ the prompt
@@ -273,7 +323,7 @@ def interact_with(process: Process, given: ConnectionSettings, *, is_tour: bool 
         )
         made = make_shell(process, given, settings, display, connect)
         made.hooks.page = lambda text: _is_paged(process.console, made, text)
-        made.hooks.log_in = _PromptLogin(process, given, first, made, display)
+        made.hooks.log_in = _Login(process, given, first, made).at_prompt
         if ended is not None:
             display.failure(None, ended)
         if process.options.get("is_demo"):
@@ -311,42 +361,6 @@ def _is_paged(console: Console, shell: Shell, text: str) -> bool:
         return False
     with shell.handed_over_terminal():
         return page(console.out.encoded(text), console.out.fd, os.environ)
-
-
-class _PromptLogin(Struct):
-    """Logs in each client of the shell without waiting for the answer. Errors are shown at the prompt.
-
-    Args:
-        process: The run of `ddp`.
-        given: The settings of the options.
-        first: The credential for the server of the options.
-        shell: The shell.
-        display: Where to show errors.
-    """
-
-    process: Process
-    given: ConnectionSettings
-    first: Credential | None
-    shell: Shell
-    display: Display
-
-    def __call__(self, client: Client, url: str | None) -> None:
-        try:
-            credential = credential_at(self.process, self.given, url, self.first)
-        except DDPError as error:
-            self.display.failure(None, error)
-            return
-        if credential is not None:
-            credential.log_in(client).add_done_callback(lambda answer: self._finish(client, credential, answer))
-
-    def _finish(self, client: Client, credential: Credential, answer: Future[LoginToken]) -> None:
-        if answer.cancelled() or self.shell.link.current_client is not client:
-            return
-        error = answer.exception()
-        if error is None:
-            set_user(self.shell, credential, answer.result())
-        elif isinstance(error, LoginError):
-            self.display.failure(None, credential.rejection(error))
 
 
 # ---------------------------------------------------------------------------------------------------------- scripts
@@ -433,9 +447,8 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
     console.out = results = ResultStream(hold, runs.jobs.stop_waiting)
     first = find_credential(process, given)
 
-    login = _ScriptLogin(process, given, first, runs)
-    runs.hooks.log_in = login
-    runs.hooks.time_left = login.time_left
+    runs.hooks.log_in = _Login(process, given, first, runs).in_script
+    runs.hooks.time_left = lambda: _time_left(process)
     try:
         runs.link.open(None)
         done = run_script(runs, _in_time(process, lines, name), name, keep_going=keep_going)
@@ -446,44 +459,6 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         console.out = stream
         runs.close()
     return 0 if done.error is None else exit_code(done.error)
-
-
-class _ScriptLogin(Struct):
-    """Logs in each client of a script, and waits for the answer.
-
-    Args:
-        process: The run of `ddp`.
-        given: The settings of the options.
-        first: The credential for the server of the options.
-        shell: The shell that runs the script.
-    """
-
-    process: Process
-    given: ConnectionSettings
-    first: Credential | None
-    shell: Shell
-
-    def time_left(self) -> float | None:
-        """Return the rest of the time limit in seconds; None for no limit."""
-        deadline = self.process.deadline
-        return None if deadline is None else max(0.0, deadline - self.process.clock.now())
-
-    def __call__(self, client: Client, url: str | None) -> None:
-        credential = credential_at(self.process, self.given, url, self.first)
-        if credential is None:
-            return
-        try:
-            answer = credential.log_in(client)
-            with contextlib.suppress(DDPTimeout):
-                answer.exception(self.time_left())
-            if answer.settle():
-                from .connection import unconfirmed_note
-
-                self.process.console.note(unconfirmed_note("answer to the login", self.process))
-            token = answer.result(0)
-        except LoginError as error:
-            raise credential.rejection(error) from None
-        set_user(self.shell, credential, token)
 
 
 def _in_time(process: Process, lines: TextIO, name: str) -> Iterator[str]:
