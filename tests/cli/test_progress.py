@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ddpshell.cli.output import Console, OutputFormat, Stream
-from ddpshell.cli.progress import Progress
+from ddpshell.cli.process import Progress
 from tests.fakes import FakeClock
 
 

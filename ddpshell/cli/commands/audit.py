@@ -27,8 +27,7 @@ from ..credentials import endpoint_of
 from ..event_queue import EventQueue
 from ..group import Command
 from ..options import ARGUMENTS, GRAMMAR, SeenName, option, shared_options
-from ..process import CheckFailed, Process
-from ..progress import Progress
+from ..process import CheckFailed, Process, Progress
 from ..settings import ConnectionSettings, settings_of, state_file
 from ..types import FileName
 

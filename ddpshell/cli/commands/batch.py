@@ -35,8 +35,7 @@ from ..event_queue import EventQueue, InputFile
 from ..group import Command
 from ..options import AT_LEAST_1, ValueType, flag, option, shared_options
 from ..output import END_KEYS, Console, OutputError, OutputFormat
-from ..process import ExitCode, Process, Terminated
-from ..progress import Progress
+from ..process import ExitCode, Process, Progress, Terminated
 from ..settings import settings_of
 from ..types import FileName, OutputFile, PositiveNumber
 

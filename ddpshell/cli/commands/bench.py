@@ -32,8 +32,7 @@ from ..options import (
     shared_options,
 )
 from ..output import Console, OutputFormat
-from ..process import ExitCode, Process, Terminated
-from ..progress import Progress
+from ..process import ExitCode, Process, Progress, Terminated
 from ..settings import ConnectionSettings, settings_of
 from ..types import ReadableFile, Seconds, SettingType
 

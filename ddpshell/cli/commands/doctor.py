@@ -14,8 +14,7 @@ from ..credentials import warn_of_exposed_passwords
 from ..diagnosis import Diagnosis, Layer, Status
 from ..group import Command
 from ..options import flag, option, shared_options
-from ..process import Process
-from ..progress import Progress
+from ..process import Process, Progress
 from ..settings import settings_of
 from ..types import Size
 

@@ -24,8 +24,7 @@ from ...text.prose import clip, plural
 from ..group import Command
 from ..options import OUTPUT_OPTIONS, ValueType, flag, option
 from ..output import Console
-from ..process import Process
-from ..progress import Progress
+from ..process import Process, Progress
 from ..types import OutputFile, ReadableFile, Seconds
 
 __all__ = ["read"]

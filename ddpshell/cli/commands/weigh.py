@@ -19,8 +19,7 @@ from ..call_arguments import check_text, read_arguments
 from ..group import Command
 from ..options import ARGUMENTS, GRAMMAR, SeenName, option, shared_options
 from ..output import Console
-from ..process import CheckFailed, Process
-from ..progress import Progress
+from ..process import CheckFailed, Process, Progress
 from ..settings import settings_of
 from ..subscription import observe_until_ready
 from ..types import ReadableFile, Size, TimeLimit
