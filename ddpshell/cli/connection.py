@@ -66,9 +66,7 @@ def connected(
     watch: Callable[[Event], object] | None = None,
     *,
     as_user: bool = True,
-    data_events: bool = False,
-    keep_documents: bool = True,
-    snapshots: bool = False,
+    **options: Any,
 ) -> Iterator[Client]:
     """Give a client that is connecting, and close it after the `with` block. If there is a login, it is logged in already.
 
@@ -77,9 +75,7 @@ def connected(
         settings: The settings of the connection.
         watch: Called with every event in the client's thread.
         as_user: Whether to log in.
-        data_events: Whether each message about a document is an event.
-        keep_documents: Whether to keep documents in the client's collections.
-        snapshots: Whether one event reports all documents when the subscription is ready, in place of one for each change.
+        options: Further arguments of `Client`, such as `data_events`.
 
     Raises:
         InvalidURL: The URL in the settings is not valid.
@@ -93,7 +89,6 @@ def connected(
 
         process.console.note(f"connecting through the proxy {parse_proxy(settings.proxy).url}")
     reconnect = bool(settings.reconnect)
-    observer = EventReporter(process, watch, reconnect=reconnect)
     passphrase = read_passphrase(process, settings)
     wait_for_server(process, settings, passphrase)
     with make_client(
@@ -101,11 +96,9 @@ def connected(
         settings,
         passphrase=passphrase,
         reconnect=reconnect,
-        on_event=observer,
+        on_event=EventReporter(process, watch, reconnect=reconnect),
         login_required=credential is not None,
-        data_events=data_events,
-        keep_documents=keep_documents,
-        snapshots=snapshots,
+        **options,
     ) as client:
         if credential is None:
             yield client
@@ -138,10 +131,7 @@ def wait_for_server(process: Process, settings: ConnectionSettings, passphrase: 
     with process.paused(), EventQueue[None](clock) as queue:
         while True:
             left = max(end - clock.now(), 0.001)
-            changed = {"connect_timeout": min(settings.connect_timeout or left, left)}
-            limited = ConnectionSettings(
-                **{name: getattr(settings, name) for name in settings.__struct_fields__} | changed
-            )
+            limited = settings.with_changes({"connect_timeout": min(settings.connect_timeout or left, left)})
             with make_client(
                 process,
                 limited,
@@ -179,11 +169,8 @@ def make_client(
     passphrase: str,
     reconnect: bool,
     on_event: Callable[[Event], object],
-    login_required: bool = False,
-    data_events: bool = False,
-    keep_documents: bool = True,
-    snapshots: bool = False,
     is_recorded: bool = True,
+    **options: Any,
 ) -> Client:
     """Make a client.
 
@@ -193,11 +180,8 @@ def make_client(
         passphrase: The result of `read_passphrase`.
         reconnect: Whether to reconnect after the connection is lost.
         on_event: Called with every event in the client's thread.
-        login_required: Whether calls and subscriptions wait for a login.
-        data_events: Whether each message about a document is an event.
-        keep_documents: Whether to keep documents in the client's collections.
-        snapshots: Whether one event reports all documents when the subscription is ready, in place of one for each change.
         is_recorded: Whether --record has its frames.
+        options: Further arguments of `Client`, such as `login_required`.
     """
     recorder = process.open_recorder(settings.url) if is_recorded else None
     return Client(
@@ -205,14 +189,11 @@ def make_client(
         **network_options(settings, passphrase),
         reconnect=reconnect,
         connect_timeout=settings.connect_timeout,
-        login_required=login_required,
         debug=bool(process.options.get("debug")),
-        data_events=data_events,
-        keep_documents=keep_documents,
-        snapshots=snapshots,
         clock=process.clock,
         on_event=on_event,
         frame_listener=recorder.listener() if recorder is not None else None,
+        **options,
     )
 
 
@@ -363,10 +344,14 @@ class EventReporter:
         if type(event) not in _REPORTED:
             return
         match event:
-            case FrameSent():
-                self._print_frame(event.text, is_sent=True)
-            case FrameReceived():
-                self._print_frame(event.text, is_sent=False)
+            case FrameSent() | FrameReceived():
+                # Only -d needs these modules.
+                from ..text.event_lines import frame_line
+                from ..text.palette import terminal_text
+
+                color, is_sent = console.colors_err, isinstance(event, FrameSent)
+                line = frame_line(event.text, is_sent=is_sent, when=self._clock.wall(), colored=color)
+                console.error_lines([terminal_text(line, color=color)])
             case Warned(harmless=True):
                 if self._is_verbose:
                     console.note(event.text)
@@ -385,11 +370,3 @@ class EventReporter:
                 console.note(f"next attempt in {event.seconds:.1f} s")
             case _:
                 pass
-
-    def _print_frame(self, text: str, *, is_sent: bool) -> None:
-        from ..text.event_lines import frame_line
-        from ..text.palette import terminal_text
-
-        color = self._console.colors_err
-        line = frame_line(text, is_sent=is_sent, when=self._clock.wall(), colored=color)
-        self._console.error_lines([terminal_text(line, color=color)])

@@ -117,6 +117,10 @@ class ConnectionSettings(Struct, frozen=True):
         """Merge all sources of settings; see `resolve`."""
         return resolve(given, environment).connection()
 
+    def with_changes(self, changed: Mapping[str, Any]) -> ConnectionSettings:
+        """Return a copy with other values."""
+        return ConnectionSettings(**{name: getattr(self, name) for name in self.__struct_fields__} | dict(changed))
+
 
 def settings_of(process: Process) -> ConnectionSettings:
     """Merge the settings for a command, and apply their time limit to it."""

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from msgspec import Struct
 
@@ -67,13 +67,16 @@ def _for_server(process: Process, given: ConnectionSettings, url: str | None) ->
         return given
     if (own := _of_profile(process, url)) is not None:
         return own
-    settings = {name: getattr(given, name) for name in given.__struct_fields__} | {"url": url}
+    changed: dict[str, Any] = {"url": url}
     if server_of(parse_url(url, lambda: 0.0)) != server_of(endpoint_of(given)):
         personal = {key.replace("-", "_"): setting.unset for key, setting in SETTINGS.items() if setting.is_personal}
-        settings |= {name: unset for name, unset in personal.items() if name in settings} | {"headers": ()}
-        settings["identity"] = Identity("anonymous" if given.identity.kind == "anonymous" else "saved")
-        settings["proxy"] = proxy_for(url, process.options)
-    return ConnectionSettings(**settings)
+        changed |= {name: unset for name, unset in personal.items() if name in given.__struct_fields__}
+        changed |= {
+            "headers": (),
+            "identity": Identity("anonymous" if given.identity.kind == "anonymous" else "saved"),
+            "proxy": proxy_for(url, process.options),
+        }
+    return given.with_changes(changed)
 
 
 def shell_settings(process: Process, *, at_prompt: bool = False) -> Settings:
