@@ -30,6 +30,7 @@ __all__ = [
     "login_store",
     "read_passphrase",
     "read_secret",
+    "saved_logins",
     "server_options",
     "warn_of_exposed_passwords",
     "warn_of_plain_text",
@@ -134,6 +135,23 @@ def login_store(process: Process, warn: Callable[[str], object] | None = None) -
 
     folder = logins_folder()
     return LoginStore(None if folder is None else Path(folder), warn or process.console.warning)
+
+
+def saved_logins(process: Process, store: LoginStore) -> list[SavedLogin]:
+    """Return the saved logins of the server of -u or -p, or of all servers. If there are none, print a note.
+
+    Raises:
+        LoginNeeded: The folder cannot be read.
+    """
+    from ..logins import server_of
+
+    server = None
+    if {"url", "profile"} & process.options.keys():
+        server = server_of(endpoint_of(ConnectionSettings.of(process.options)))
+    logins = store.all(server)
+    if not logins:
+        process.console.note("there are no saved logins" + (f" for {server}" if server is not None else ""))
+    return logins
 
 
 def endpoint_of(settings: ConnectionSettings) -> Endpoint:

@@ -17,7 +17,7 @@ from ...logins import (
 )
 from ...protocol.accounts import LoginToken, UserSelector
 from ..connection import connected, wait_for_outcome
-from ..credentials import ask_user, endpoint_of, login_store, read_secret, warn_of_plain_text
+from ..credentials import ask_user, endpoint_of, login_store, read_secret, saved_logins, warn_of_plain_text
 from ..group import Command
 from ..options import ValueType, flag, option, shared_options
 from ..output import OutputFormat
@@ -90,13 +90,9 @@ def _login(process: Process, user: str | None, is_id: bool, code_file: str | Non
 def _list(process: Process) -> None:
     """Show the saved logins, the latest of each server last. No server is asked."""
     console = process.console
-    server = None
-    if {"url", "profile"} & process.options.keys():
-        server = server_of(endpoint_of(ConnectionSettings.of(process.options)))
     now = process.clock.wall()
-    logins = sorted(login_store(process).all(server), key=lambda login: (login.server, login.saved))
     rows = []
-    for login in logins:
+    for login in sorted(saved_logins(process, login_store(process)), key=lambda login: (login.server, login.saved)):
         is_expired = login.token.expires <= now
         if console.shown_as is OutputFormat.PRETTY or console.shown_as is OutputFormat.TABLE:
             until = f"{'expired on' if is_expired else 'until'} {login.token.expires:%Y-%m-%d}"
@@ -113,8 +109,6 @@ def _list(process: Process) -> None:
             }
         )
     console.columns(rows)
-    if not logins:
-        console.note("there are no saved logins" + (f" for {server}" if server is not None else ""))
 
 
 def _with_code(

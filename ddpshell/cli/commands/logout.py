@@ -7,9 +7,9 @@ import contextlib
 import click
 
 from ...exceptions import ConnectError, DDPError, DDPTimeout, LoginNeeded, OutcomeUnknown
-from ...logins import LoginStore, SavedLogin, server_of
+from ...logins import LoginStore, SavedLogin, os_error_reason, server_of
 from ..connection import connected, wait_for_outcome
-from ..credentials import endpoint_of, login_store
+from ..credentials import endpoint_of, login_store, saved_logins
 from ..group import Command
 from ..options import CONNECTION_OPTIONS, flag, shared_options, spelling
 from ..process import Process
@@ -49,15 +49,11 @@ def _log_out_all(process: Process, *, local: bool) -> None:
         if name in given:
             option = next(option for option in CONNECTION_OPTIONS if option.name == name)
             raise click.UsageError(f"--all and {spelling(option)} cannot be used together")
-    server = None
-    if {"url", "profile"} & given.keys():
-        server = server_of(endpoint_of(ConnectionSettings.of(given)))
     store = login_store(process)
-    logins = store.all(server)
     first: DDPError | None = None
-    for saved in logins:
+    for saved in saved_logins(process, store):
         # The settings of the options' server are those of no other server.
-        own = given if server is not None else {**given, "url": saved.server}
+        own = given if {"url", "profile"} & given.keys() else {**given, "url": saved.server}
         settings = ConnectionSettings.of({**own, "login": saved.token.user_id})
         process.timeout = settings.timeout
         try:
@@ -67,8 +63,6 @@ def _log_out_all(process: Process, *, local: bool) -> None:
                 first = error
             else:
                 process.console.warning(f"{saved.user} at {saved.server}: {error}")
-    if not logins:
-        process.console.note("there are no saved logins" + (f" for {server}" if server is not None else ""))
     if first is not None:
         raise first
 
@@ -81,7 +75,10 @@ def _end_and_forget(
         what = f"deleted the saved login of {saved.user} at {saved.server}; the server still accepts it until {until}"
     else:
         what = _end_saved(process, settings, saved)
-    _forget(store, saved)
+    try:
+        store.forget(saved)
+    except OSError as error:
+        raise OSError(error.errno, f"the saved login cannot be deleted: {os_error_reason(error)}") from None
     process.console.note(what)
 
 
@@ -106,14 +103,6 @@ def _end_saved(process: Process, settings: ConnectionSettings, saved: SavedLogin
 def _end(process: Process, settings: ConnectionSettings) -> None:
     with connected(process, settings) as client:
         wait_for_outcome(client.logout(), client, process, "answer to the logout")
-
-
-def _forget(store: LoginStore, saved: SavedLogin) -> None:
-    try:
-        store.forget(saved)
-    except OSError as error:
-        reason = f"the saved login cannot be deleted: {error.filename}: {error.strerror}"
-        raise OSError(error.errno, reason) from None
 
 
 logout = Command(
