@@ -7,18 +7,26 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ... import __version__
-from ...clock import cpu_time
+from ...analysis.load import Setup, check_report, compare, live_figures, report
+from ...client.client import make_connector
+from ...client.connections import Connections
+from ...client.network.proxy import is_loopback
+from ...clock import Clock, cpu_time
 from ...ejson import EJSONValue, json_text
 from ...exceptions import CommandError, EJSONError, LoginNeeded, TransportError
+from ...protocol.accounts import resume_login
 from ...text.escaping import escape_line
 from ...text.prose import plural
 from ..call_arguments import check_text, read_arguments
+from ..connection import connected, network_options, wait_for_session
+from ..credentials import ask_user, endpoint_of, read_passphrase
 from ..group import Command, Group
+from ..load import LOAD_TESTS, LoadTest, Plan, allow_files
 from ..options import (
     ARGUMENTS,
     AT_LEAST_1,
@@ -35,10 +43,6 @@ from ..output import Console, OutputFormat
 from ..process import ExitCode, Process, Progress, Terminated
 from ..settings import ConnectionSettings, settings_of
 from ..types import ReadableFile, Seconds, SettingType
-
-if TYPE_CHECKING:
-    from ...clock import Clock
-    from ..load import LoadTest, Plan
 
 __all__ = ["bench"]
 
@@ -90,9 +94,6 @@ def _bench(
         # More clients would never connect.
         clients = min(clients, count)
     _confirm(settings, process, is_confirmed=options["yes"])
-
-    from ..load import Plan
-
     plan = Plan(
         kind,  # type: ignore[arg-type]  # the names of the commands
         clients,
@@ -129,9 +130,6 @@ def _confirm(settings: ConnectionSettings, process: Process, *, is_confirmed: bo
     Raises:
         click.UsageError: The user does not confirm it, or there is no terminal to ask at.
     """
-    from ...client.network.proxy import is_loopback
-    from ..credentials import ask_user, endpoint_of
-
     host = endpoint_of(settings).host
     if is_confirmed or is_loopback(host):
         return
@@ -151,14 +149,6 @@ def _run(plan: Plan, process: Process, settings: ConnectionSettings) -> tuple[di
     Returns:
         The report, and the exception that ended the test early, or None.
     """
-    from ...analysis.load import Setup, report
-    from ...client.client import make_connector
-    from ...client.connections import Connections
-    from ...protocol.accounts import resume_login
-    from ..connection import connected, network_options, wait_for_session
-    from ..credentials import read_passphrase
-    from ..load import LOAD_TESTS, allow_files
-
     allow_files(plan.clients + _OTHER_FILES)
     connector = make_connector(settings.url, **network_options(settings, read_passphrase(process, settings)))
     clock, failure = process.clock, None
@@ -192,8 +182,7 @@ def _run(plan: Plan, process: Process, settings: ConnectionSettings) -> tuple[di
             started=clock.wall().isoformat(timespec="seconds"),
             program=f"ddpshell {__version__}",
         )
-        kind = LOAD_TESTS[plan.kind]
-        test = kind(plan, connections, clock, cpu_time, _Live(line, clock), logs_in=login is not None)
+        test = LOAD_TESTS[plan.kind](plan, connections, clock, cpu_time, _Live(line, clock), logs_in=login is not None)
         try:
             test.run()
         except (KeyboardInterrupt, Terminated, TransportError) as error:
@@ -224,8 +213,6 @@ class _Live:
     def _described(self, test: LoadTest) -> str:
         if test.began is None:
             return f"{test.figures.connected:,} of {plural(test.target, 'client')} connected"
-        from ...analysis.load import live_figures
-
         now = self._clock.now()
         if now < test.began:
             return f"warm-up, {test.began - now:.0f} s left"
@@ -302,8 +289,6 @@ def _compare(process: Process, old: str, new: str) -> None:
     if len(kinds) > 1:
         names = " and ".join(sorted(" ".join(kind).strip() for kind in kinds))
         raise click.UsageError(f"only runs of the same test can be compared, not {names}")
-    from ...analysis.load import compare
-
     compared: Any = compare(*runs)
     for key in ("clients", "target_rate", "url"):
         values = {str(run[key]) for reports in runs for run in reports}
@@ -346,8 +331,6 @@ def _reports(file: str) -> list[dict[str, Any]]:
     reports = [run for run in found if isinstance(run, dict) and run.get("ddp_bench") == 1]
     if not reports or len(reports) < len(found):
         raise CommandError(f"{file!r} is not the output of `ddp bench ... -o json`")
-    from ...analysis.load import check_report
-
     for run in reports:
         try:
             check_report(run)
@@ -408,10 +391,10 @@ _OPTIONS = [
 
 _SHARED = [
     option
-    for option in [
-        *shared_options("Time limit for connecting, and for each answer, in seconds; 0 for no limit. [default: 30]"),
-    ]
-    # Nobody could read the frames of a thousand clients.
+    for option in shared_options(
+        "Time limit for connecting, and for each answer, in seconds; 0 for no limit. [default: 30]"
+    )
+    # The frames of a thousand clients could not be read.
     if option.name not in ("debug", "no_pager")
 ]
 

@@ -6,9 +6,10 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from ...client.network.proxy import parse_proxy
 from ...ejson import EJSONValue
@@ -20,7 +21,7 @@ from ...shell.settings import SETTINGS as SHELL_SETTINGS
 from ...shell.settings import Settings as ShellSettings
 from ...text.escaping import escape_line
 from ...text.prose import closest
-from ..config_file import change_config, read_config
+from ..config_file import Config, change_config, read_config
 from ..credentials import endpoint_of, login_store
 from ..group import Command
 from ..option_table import SETTINGS
@@ -29,9 +30,6 @@ from ..output import Console
 from ..process import Process
 from ..settings import DEFAULT, ResolvedSettings, ResolvedValue, config_file, is_there, named_config_file, resolve
 from ..types import SETTING_TYPES, Pairs, TOMLValue
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
 __all__ = ["config"]
 
@@ -151,12 +149,13 @@ def _get_or_change_shell(action: str, name: str, value: str | None, process: Pro
 
 
 def _shell_rows() -> Iterator[tuple[str, ResolvedValue]]:
-    file = config_file()
-    section = read_config(file).shell if file is not None and is_there(file) else None
+    config = _config_or_none()
+    values = config.shell.values if config is not None else {}
     for name, setting in SHELL_SETTINGS.items():
-        is_set = section is not None and name in section.values
-        value = section.values[name] if section is not None and is_set else setting.default
-        yield f"shell.{name}", ResolvedValue(value, section.name if section is not None and is_set else DEFAULT)
+        yield (
+            f"shell.{name}",
+            ResolvedValue(values.get(name, setting.default), "[shell]" if name in values else DEFAULT),
+        )
 
 
 def _unknown(key: str) -> CommandError:
@@ -192,10 +191,11 @@ def _edit(file: str) -> None:
 
 def _list(process: Process) -> None:
     """Show the servers that `-p` accepts."""
-    file = config_file()
-    config = read_config(file) if file is not None and is_there(file) else None
-    sections = config.servers if config is not None else {}
-    rows = [(name, mask_url(section.values["url"]), section.values.get("login")) for name, section in sections.items()]
+    config = _config_or_none()
+    rows = [
+        (name, mask_url(section.values["url"]), section.values.get("login"))
+        for name, section in (config.servers.items() if config is not None else ())
+    ]
     console = process.console
     if console.is_for_programs:
         console.result({name: {"url": url, "login": login} for name, url, login in rows})
@@ -204,7 +204,12 @@ def _list(process: Process) -> None:
     if config is None:
         _note_missing_file(console)
     elif not rows:
-        console.note(f"there is no [servers.NAME] in {file}")
+        console.note(f"there is no [servers.NAME] in {config.path}")
+
+
+def _config_or_none() -> Config | None:
+    file = config_file()
+    return read_config(file) if file is not None and is_there(file) else None
 
 
 def _note_missing_file(console: Console) -> None:
@@ -277,8 +282,6 @@ class _Setting(click.Argument):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """Complete the names of the settings."""
-        from click.shell_completion import CompletionItem
-
         names = [*SETTINGS, *(f"shell.{name}" for name in SHELL_SETTINGS)]
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 

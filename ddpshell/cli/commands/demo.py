@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem, ShellComplete
 
 from ...exceptions import CommandError, InvalidURL
 from ..group import Command, Group
@@ -15,8 +16,6 @@ from ..process import Process
 from ..settings import ConnectionSettings, resolve
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from ...server import Server
 
 __all__ = ["demo"]
@@ -78,8 +77,6 @@ class _Words(click.Argument):
 
 
 def _inner_completions(ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-    from click.shell_completion import CompletionItem, ShellComplete
-
     group = ctx.find_root().command
     words = list(ctx.params.get("words") or ())
     names = [name for name in _names(ctx, words) if name.startswith(incomplete)]
