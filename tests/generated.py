@@ -54,7 +54,7 @@ def manual() -> str:
     lines.append(".SH OPTIONS")
     for heading, rows in sections.items():
         lines += [f'.SS "{heading}"', *_rows(rows)]
-    for heading, notes in ddp.last_notes().items():
+    for heading, notes in ddp.more_notes.items():
         lines += [f'.SH "{heading.upper()}"', *_rows(notes)]
     lines += [".SH EXAMPLES", *_examples(ddp.examples)]
     return "\n".join(lines) + "\n"
@@ -63,7 +63,7 @@ def manual() -> str:
 def _command(command: Command | Group, ctx: click.Context) -> Iterator[str]:
     yield f'.SS "{_text(" ".join([ctx.command_path, *command.collect_usage_pieces(ctx)]))}"'
     yield _text(command.help or "")
-    for heading, rows in command.first_notes(ctx).items():
+    for heading, rows in command.notes.items():
         yield from (".PP", f"{_text(heading)}:", *_rows(rows))
     own = [
         record

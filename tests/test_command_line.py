@@ -266,10 +266,10 @@ def test_a_permanent_error_is_not_retried(
 
 
 def test_the_exit_codes_are_the_same_in_help_man_page_and_manual() -> None:
-    codes = {code for row in group.notes["Exit codes"] for code in map(int, row[0].split(", "))}
+    codes = {code for row in group.more_notes["Exit codes"] for code in map(int, row[0].split(", "))}
     assert codes == {int(code) for code in ExitCode} - {ExitCode.INTERNAL}
     page = (TOP / "ddpshell/manual/errors.md").read_text()
-    for code, meaning in group.notes["Exit codes"]:
+    for code, meaning in group.more_notes["Exit codes"]:
         assert f"| {code} | {meaning} |" in page
         assert f".B {code}\n{meaning}\n" in manual().replace("\\-", "-")
 

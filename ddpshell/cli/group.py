@@ -78,8 +78,8 @@ class _Described(click.Command):
 
     Args:
         name: The name to type.
-        notes: More sections of the help, by heading.
-        more_notes: Sections that only the complete help has.
+        notes: Sections of the help before the options, by heading.
+        more_notes: Sections after the options, which only the complete help has.
         examples: Command lines for the first section of the help, and what they do.
         attributes: Further arguments of click's class.
     """
@@ -94,8 +94,8 @@ class _Described(click.Command):
         **attributes: Any,
     ) -> None:
         super().__init__(name, **attributes)
-        self.notes = dict(notes or {})
-        self.more_notes = dict(more_notes or {})
+        self.notes = notes or {}
+        self.more_notes = more_notes or {}
         self.examples = examples
 
     def make_parser(self, ctx: click.Context) -> Any:
@@ -170,7 +170,7 @@ class _Described(click.Command):
                 # Not wrapped, so that a command line can be copied.
                 for command, what in self.examples:
                     formatter.write(f"  {command.ljust(column)}  # {what}\n")
-        own = {heading: list(rows) for heading, rows in self.first_notes(ctx).items()}
+        own = {heading: list(rows) for heading, rows in self.notes.items()}
         shared: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
@@ -178,7 +178,7 @@ class _Described(click.Command):
                 section = getattr(param, "section", None)
                 rows = shared.setdefault(section, []) if section else own.setdefault("Options", [])
                 rows.append(record)
-        shared.update({heading: list(rows) for heading, rows in self.last_notes().items()})
+        shared.update({heading: list(rows) for heading, rows in self.more_notes.items()})
         for heading, rows in (own if is_brief else {**own, **shared}).items():
             with formatter.section(heading):
                 formatter.write_dl(rows)
@@ -188,14 +188,6 @@ class _Described(click.Command):
             fits = len(more) <= formatter.width or isinstance(self, Group)
             formatter.write_text(more if fits else f"For more, see {ctx.command_path} --help.")
         return formatter.getvalue().rstrip("\n")
-
-    def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:
-        """Return the sections before the options."""
-        return self.notes
-
-    def last_notes(self) -> Mapping[str, Rows]:
-        """Return the sections after the options, which only the complete help has."""
-        return self.more_notes
 
 
 class Command(_Described):
@@ -243,12 +235,17 @@ class Group(_Described, click.Group):
     Args:
         name: The name to type.
         commands: The subcommands with their descriptions, so that the list of commands needs no module.
+        notes: Sections of the help after the options.
         attributes: Further arguments of click's class.
     """
 
-    def __init__(self, name: str, *, commands: Mapping[str, str], **attributes: Any) -> None:
+    def __init__(
+        self, name: str, *, commands: Mapping[str, str], notes: Mapping[str, Rows] | None = None, **attributes: Any
+    ) -> None:
         super().__init__(
             name,
+            notes={"Commands": list(commands.items())},
+            more_notes=notes,
             invoke_without_command=True,
             subcommand_metavar="COMMAND [ARG]...",
             callback=self.run_alone,
@@ -309,10 +306,6 @@ class Group(_Described, click.Group):
         advice = f"did you mean {meant}?" if meant else f"to call a method, type: ddp call {name or 'METHOD'}"
         return click.UsageError(f"unknown command {name!r}; {advice}", ctx)
 
-    def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:
-        """Return the list of commands."""
-        return {"Commands": list(self._descriptions.items())}
-
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """Return the commands and options that begin like that."""
         from click.shell_completion import CompletionItem
@@ -322,10 +315,6 @@ class Group(_Described, click.Group):
         ]
         # click's own method for groups imports each command.
         return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
-
-    def last_notes(self) -> Mapping[str, Rows]:
-        """Return the notes."""
-        return self.notes
 
 
 def _unmarked(value: Any) -> Any:

@@ -96,15 +96,15 @@ class ValueType(click.ParamType[Any]):
 
 
 class SectionOption(click.Option):
-    """An option that only the complete help lists.
+    """An option with a section of the help.
 
     Args:
         names: The spellings.
-        section: The heading in the help.
+        section: The heading in the complete help, for an option that the brief help leaves out.
         attributes: Further arguments of click's class.
     """
 
-    def __init__(self, names: Sequence[str], *, section: str, **attributes: Any) -> None:
+    def __init__(self, names: Sequence[str], *, section: str = "", **attributes: Any) -> None:
         super().__init__(names, **attributes)
         self.section = section
 
@@ -115,7 +115,6 @@ def option(
     help: str,  # noqa: A002 - as click calls it
     *,
     type: SettingType | click.ParamType[Any] = SETTING_TYPES["text"],  # noqa: A002
-    section: str = "",
     **attributes: Any,
 ) -> click.Option:
     """Make an option with a value.
@@ -125,17 +124,12 @@ def option(
         metavar: The value in the help.
         help: What the option does. A default is added.
         type: The type of the value. By default it is text that is not empty.
-        section: The heading in the complete help, for an option that the brief help leaves out.
-        attributes: Further arguments of click's class.
+        attributes: Further arguments of `SectionOption`.
     """
     attributes |= {"type": ValueType(type) if isinstance(type, SettingType) else type, "metavar": metavar, "help": help}
     if "default" in attributes:
         attributes["help"] += f" [default: {attributes['default']}]"
-    return (
-        SectionOption(names.split(), section=section, **attributes)
-        if section
-        else click.Option(names.split(), **attributes)
-    )
+    return SectionOption(names.split(), **attributes)
 
 
 def flag(names: str, help: str) -> click.Option:  # noqa: A002 - as click calls it
@@ -161,7 +155,7 @@ class TextOption(click.Option):
 # ------------------------------------------------------------------------------------------------- the shared options
 
 
-class SharedOption(click.Option):
+class SharedOption(SectionOption):
     """An option that commands share. Its value goes to `Process.options`, not to the command's function.
 
     Args:
@@ -197,9 +191,9 @@ class SharedOption(click.Option):
             multiple=row.is_repeated,
             expose_value=False,
             callback=_collect,
+            section=row.section,
             **attributes,
         )
-        self.section = row.section
 
 
 class ProfileName(click.ParamType[str]):
@@ -211,12 +205,10 @@ class ProfileName(click.ParamType[str]):
         """Complete the names in the config file."""
         from click.shell_completion import CompletionItem
 
-        from .config_file import read_config
-        from .settings import config_file
+        from .settings import find_config
 
-        path = config_file()
         try:
-            config = read_config(path) if path is not None else None
+            config = find_config({})
         except CommandError:
             # The command itself reports what is wrong with the file.
             return []
