@@ -104,16 +104,8 @@ def _is_about_connection(error: BaseException) -> bool:
     return exit_code(error) is ExitCode.NOT_CONNECTED
 
 
-# The options that change how a server is reached, by the names of their values.
-_OF_CONNECTION = {
-    "proxy": "--proxy",
-    "cacert": "--cacert",
-    "cert": "--cert",
-    "key": "--key",
-    "servername": "--servername",
-    "origin": "--origin",
-}
-_FLAGS_OF_CONNECTION = {"no_proxy": "--no-proxy", "insecure": "--insecure"}
+# The options that change how a server is reached.
+_OF_CONNECTION = ("proxy", "cacert", "cert", "key", "servername", "origin")
 
 
 def _doctor_command(process: Process) -> str:
@@ -125,10 +117,10 @@ def _doctor_command(process: Process) -> str:
     if "is_demo" in given:
         return ""
     words = ["ddp", "doctor"]
-    for name, option in _OF_CONNECTION.items():
+    for name in _OF_CONNECTION:
         if name in given:
-            words += [option, mask_url(given[name]) if name == "proxy" else given[name]]
-    words += [option for name, option in _FLAGS_OF_CONNECTION.items() if given.get(name)]
+            words += [f"--{name}", mask_url(given[name]) if name == "proxy" else given[name]]
+    words += [f"--{name.replace('_', '-')}" for name in ("no_proxy", "insecure") if given.get(name)]
     if "ip_version" in given:
         words.append(f"--ipv{given['ip_version']}")
     if "profile" in given:
@@ -155,7 +147,8 @@ def _failed(error: BaseException, hint: str) -> Failure:
         case EJSONError():
             return _failure(error, f"the answer is not valid: {error}", hint=hint)
         case OSError() if not isinstance(error, DDPError):
-            return _failure(error, _system_reason(error))
+            reason = error.strerror or str(error) or type(error).__name__
+            return _failure(error, f"{error.filename}: {reason}" if error.filename is not None else reason)
         case KeyboardInterrupt():
             return _failure(error, "interrupted")
         case _:
@@ -174,7 +167,11 @@ def show(failure: Failure, console: Console) -> None:
         before, after = failure.place
         lines += [f"  {line}" for line in point_at(escape_line(before), escape_line(after), console.err.width - 4)]
     if failure.details is not None and not failure.is_ours:
-        lines.append(f"ddp: details: {_shortened(failure.details)}")
+        from ..text.formatting import Limits, format_value
+
+        details: EJSONValue = failure.details  # type: ignore[assignment]  # details are from JSON
+        limits = Limits(items=20, characters=500, depth=5, advice="use -o json")
+        lines.append(f"ddp: details: {format_value(details, width=1 << 30, limits=limits)}")
     if failure.hint and not console.quiet:
         lines.append(f"ddp: hint: {escape_line(failure.hint)}")
     console.error_lines(lines)
@@ -196,13 +193,11 @@ def _usage(error: click.ClickException) -> Failure:
         hint = f"{ctx.command_path} {pieces}; {ctx.command_path} -h shows the help"
     match error:
         case click.NoSuchOption():
-            reason = f"unknown option {error.option_name}"
             meant = _meant(error)
-            if meant:
-                reason += f"; did you mean {meant}?"
-        case click.BadOptionUsage() if (needed := _option(error)) is not None:
+            reason = f"unknown option {error.option_name}" + (f"; did you mean {meant}?" if meant else "")
+        case click.BadOptionUsage():
             reason = _sentence(error.message)
-            hint = _with_value(error, needed)
+            hint = _with_value(error) or hint
         case click.MissingParameter() if error.param is not None:
             reason = f"missing {spelling(error.param)}"
         case click.BadParameter() if error.param is not None:
@@ -245,21 +240,16 @@ _ELSEWHERE = {
 }
 
 
-def _option(error: click.BadOptionUsage) -> click.Option | None:
-    """Return the option whose value is missing."""
-    params = error.ctx.command.params if error.ctx is not None else []
-    return next(
-        (param for param in params if isinstance(param, click.Option) and error.option_name in param.opts), None
-    )
-
-
-def _with_value(error: click.BadOptionUsage, option: click.Option) -> str:
-    """Return the command line with a value for an option that has none."""
-    assert error.ctx is not None, "the option is one of its command"
-    process = process_of(error.ctx)
-    typed = next((word for word in reversed(process.words) if word in option.opts), option.opts[-1])
-    value = "localhost:3000" if option.name == "url" else option.make_metavar(error.ctx)
-    return f"{process.command_with([typed], [typed, value])}; {error.ctx.command_path} -h shows the help"
+def _with_value(error: click.BadOptionUsage) -> str:
+    """Return the command line with a value for an option that has none; "" if it is not an option of the command."""
+    ctx = error.ctx
+    for option in ctx.command.params if ctx is not None else ():
+        if ctx is not None and isinstance(option, click.Option) and error.option_name in option.opts:
+            process = process_of(ctx)
+            typed = next((word for word in reversed(process.words) if word in option.opts), option.opts[-1])
+            value = "localhost:3000" if option.name == "url" else option.make_metavar(ctx)
+            return f"{process.command_with([typed], [typed, value])}; {ctx.command_path} -h shows the help"
+    return ""
 
 
 def _meant(error: click.NoSuchOption) -> str | None:
@@ -267,39 +257,19 @@ def _meant(error: click.NoSuchOption) -> str | None:
     word = error.option_name.lstrip("-")
     if word in {known.value for known in OutputFormat}:
         return f"-o {word}"
-    if (meant := _option_elsewhere(error)) is not None:
+    meant, ctx = _ELSEWHERE.get(error.option_name), error.ctx
+    if meant == "--login USER" and ctx is not None and ctx.command.name == "login":
+        return "ddp login USER"
+    if meant and (ctx is None or any(meant.split()[0] in param.opts for param in ctx.command.get_params(ctx))):
         return meant
     # The best match is first.
     return next(iter(error.possibilities or ()), None)
-
-
-def _option_elsewhere(error: click.NoSuchOption) -> str | None:
-    meant = _ELSEWHERE.get(error.option_name)
-    ctx = error.ctx
-    if meant is None or ctx is None:
-        return meant
-    if meant == "--login USER" and ctx.command.name == "login":
-        return "ddp login USER"
-    option = meant.split()[0]
-    return meant if any(option in param.opts for param in ctx.command.get_params(ctx)) else None
 
 
 def _sentence(message: str) -> str:
     """Make click's messages look like ours, which do not begin with a capital or end with a full stop."""
     message = message.removesuffix(".").replace("is not a valid integer range", "is not a whole number")
     return message[:1].lower() + message[1:] if message[:2].istitle() else message
-
-
-def _system_reason(error: OSError) -> str:
-    reason = error.strerror or str(error) or type(error).__name__
-    return f"{error.filename}: {reason}" if error.filename is not None else reason
-
-
-def _shortened(details: object) -> str:
-    from ..text.formatting import Limits, format_value
-
-    value: EJSONValue = details  # type: ignore[assignment]  # details are from JSON
-    return format_value(value, width=1 << 30, limits=Limits(items=20, characters=500, depth=5, advice="use -o json"))
 
 
 def error_tree(failure: Failure) -> JSONValue:
