@@ -319,7 +319,8 @@ class ServerLog:
         result = outcome(activity)
         if activity.error is not None:
             result = self._console.emphasized("31", result)
-        self._write(activity.session, f"{what(activity)}  {result}  {duration(activity.duration)}")
+        text = f"{_short(activity.session)} {what(activity)}  {result}  {duration(activity.duration)}"
+        self._console.error_lines([f"{time_of_day(self._clock.wall())} {text}"])
 
     def _frame(self, frame: Frame) -> None:
         color = self._console.colors_err
@@ -331,9 +332,6 @@ class ServerLog:
             colored=color,
         )
         self._console.error_lines([terminal_text(line, color=color)])
-
-    def _write(self, session: str | None, text: str) -> None:
-        self._console.error_lines([f"{time_of_day(self._clock.wall())} {_short(session)} {text}"])
 
 
 def _short(session: str | None) -> str:
