@@ -149,7 +149,7 @@ def test_the_prompt_appears_before_click_and_the_network_code_are_loaded() -> No
     assert modules & unwanted == set()
 
 
-def test_the_prompt_appears_before_what_single_commands_need_is_loaded() -> None:
+def test_the_prompt_appears_before_modules_for_single_commands_are_loaded() -> None:
     """The views of recordings, selectors, live tables and the plain prompt take 15 ms to load."""
     modules = loaded("import ddpshell.cli.main, ddpshell.cli.shell_session, ddpshell.shell.terminal.prompt")
     assert "ddpshell.shell.commands.shell" in modules
@@ -216,7 +216,7 @@ def loaded_with(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_function_imports_only_what_its_module_does_not_load_anyway(module: str) -> None:
+def test_a_function_imports_only_modules_that_its_module_does_not_load(module: str) -> None:
     """An import in a function must save time at the start."""
     assert IMPORTS[module][1] & loaded_with(module) == set()
 

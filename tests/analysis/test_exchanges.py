@@ -44,7 +44,7 @@ def test_updated_may_precede_the_result() -> None:
     assert (call.answered, call.updated) == (1.75, 1.5)
 
 
-def test_an_error_of_a_call_is_the_one_that_a_client_raises() -> None:
+def test_an_error_of_a_call_equals_the_error_that_a_client_raises() -> None:
     """C16: the key `error` decides, even with null."""
     calls = of_kind(
         Call,

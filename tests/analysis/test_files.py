@@ -69,7 +69,7 @@ def test_a_recording_can_come_from_a_pipe_and_a_har_file_cannot(tmp_path: Path) 
         pytest.param(b'{"ddp_recording":9}\n', "has version 9 of the format", id="a later version"),
     ],
 )
-def test_any_other_file_is_an_error_that_says_what_it_is(tmp_path: Path, data: bytes, found: str) -> None:
+def test_the_error_for_any_other_file_names_its_kind(tmp_path: Path, data: bytes, found: str) -> None:
     (tmp_path / "x").write_bytes(data)
     with pytest.raises(RecordingError, match=found), open_frames(str(tmp_path / "x")):
         pass

@@ -73,7 +73,7 @@ def test_a_connection_without_its_beginning_is_not_checked() -> None:
     assert rules(CHANGED, RESULT, UPDATED, METHOD) == []
 
 
-def test_a_new_session_has_no_documents_and_a_resumed_one_keeps_them() -> None:
+def test_a_new_session_has_no_documents_and_a_resumed_session_keeps_its_documents() -> None:
     """R22: a server that resumes a session does not send its documents again."""
 
     def after(session: str) -> list[Entry]:

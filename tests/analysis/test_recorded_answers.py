@@ -77,7 +77,7 @@ def test_a_call_has_its_messages_in_their_order() -> None:
     assert the_call(answers, "m") == [["result 1", "updated 2"], ["updated 1", "result 2"]]
 
 
-def test_equal_parameters_are_one_request_and_others_are_not() -> None:
+def test_requests_are_equal_if_their_parameters_are_equal() -> None:
     answers = Tape().call("1", "m", {"a": 1, "b": 2}).result("1", 1).call("2", "m", {"a": 1.5}).result("2", 2).answers()
     assert the_call(answers, "m", {"b": 2.0, "a": 1}) == [["result 1"]]
     assert the_call(answers, "m", {"b": 2, "a": True}) == []

@@ -68,7 +68,7 @@ def test_ticks_are_changes_of_one_document(client: websocket.WebSocket) -> None:
     assert [receive(client)["msg"] for _ in range(5)] == ["added", "ready", "changed", "changed", "changed"]
 
 
-def test_changes_are_of_one_document(client: websocket.WebSocket) -> None:
+def test_changes_belong_to_one_document(client: websocket.WebSocket) -> None:
     client.send('{"msg":"sub","id":"s","name":"changes","params":[1001]}')
     messages = [receive(client) for _ in range(1003)]
     assert [message["msg"] for message in messages] == ["added", *["changed"] * 1001, "ready"]

@@ -120,7 +120,7 @@ def test_lines_that_are_read_together_are_the_same_calls(lines: list[bytes]) -> 
         b'["m"', b'["m"] 1', b'["m",1] ["m"]', b"[" * 10_000,
     ],
 )  # fmt: skip
-def test_a_line_beside_others_is_the_same_call(line: bytes) -> None:
+def test_a_line_among_others_is_the_same_call(line: bytes) -> None:
     others = [b'["m"', b'"n"]', b'["m",{"a":[1]}]']
     found = list(parse_requests([*others, line, *others]))[3]
     assert outcome(found) == outcome(slowly(line))

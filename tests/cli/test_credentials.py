@@ -59,7 +59,7 @@ def test_a_token_of_a_file_is_its_first_line(tmp_path: Path) -> None:
     assert "t0ken" not in repr(credential)
 
 
-def test_a_refusal_says_what_was_rejected_and_what_to_do() -> None:
+def test_the_error_of_a_rejected_login_names_the_login_and_has_advice() -> None:
     error = Credential("the login of 'ann'", "ended", "t0ken").rejection(LoginError(403, "logged out"))
     assert str(error) == "the server rejected the login of 'ann': logged out [403]"
     assert advice(error, Place.COMMAND_LINE, ["-u", "h"]) == "log in again: ddp login USER -u h"

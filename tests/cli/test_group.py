@@ -88,7 +88,7 @@ def test_the_help_lists_commands_options_and_exit_codes(ddp: Command) -> None:
         assert text in ran.out
 
 
-def test_the_short_help_names_what_it_leaves_out(ddp: Command) -> None:
+def test_the_short_help_names_the_topics_that_it_leaves_out(ddp: Command) -> None:
     ran = ddp("-h")
     assert (ran.code, ran.err) == (0, "")
     for text in ("Examples:", "Commands:", "call ", "demo ", "--version"):

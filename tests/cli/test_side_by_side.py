@@ -79,7 +79,7 @@ def test_equal_views_are_shown_without_the_table_of_documents(ddp: Command) -> N
     assert out.count("how many documents") == 2
 
 
-def test_a_user_whom_the_server_refuses_is_reported_unless_all_are(ddp: Command) -> None:
+def test_a_refused_user_is_reported_unless_all_users_are_refused(ddp: Command) -> None:
     ran = ddp("sub", "mine", "--as", "ann", "--as", "anonymous")
     assert ran.code == 0
     assert json.loads(ran.out)["views"][1] == {"as": "anonymous", "error": "log in first [403]"}

@@ -308,7 +308,7 @@ def test_calls_queued_after_a_rejected_second_login_are_sent_as_the_first_user(h
     assert call.result(PATIENCE) == 5
 
 
-def test_with_login_required_later_calls_fail_too(strict: Harness) -> None:
+def test_with_login_required_later_calls_fail_as_well(strict: Harness) -> None:
     """Calls fail until the next login or logout."""
     strict.log_in()
     strict.reconnect("two")
@@ -454,7 +454,7 @@ def test_logout_other_clients_keeps_the_new_token(harness: Harness) -> None:
         pytest.param("login", [{"oauth": {"credentialToken": "c"}}], id="A5"),
     ],
 )
-def test_each_operation_sends_what_the_server_expects(harness: Harness, method: str, params: list[object]) -> None:
+def test_each_account_operation_calls_its_method(harness: Harness, method: str, params: list[object]) -> None:
     accounts = harness.client.accounts
     operations: dict[str, Callable[[], Awaitable[LoginToken] | Awaitable[EJSONValue]]] = {
         "createUser": lambda: accounts.create_user("p", username="ann"),

@@ -131,7 +131,7 @@ def test_an_account_can_be_created_only_once(client: Client, other: Client) -> N
     assert caught.value.error == 400
 
 
-def test_another_client_can_log_this_one_out(client: Client, own_meteor_server: Callable[..., MeteorServer]) -> None:
+def test_another_client_can_log_out_this_client(client: Client, own_meteor_server: Callable[..., MeteorServer]) -> None:
     """A14, A22, A42: this client reconnects, is rejected, and stays logged out without further attempts."""
     server = own_meteor_server(LOGOUT_OTHERS_NOW="1")
     with Client(server.url) as victim, Client(server.url) as winner:

@@ -362,7 +362,7 @@ def test_only_a_call_that_was_never_sent_can_be_canceled(connected: Playbook) ->
     connected.play('<< {"msg":"method","id":"3","method":"c","params":[]}')
 
 
-def test_a_sent_call_that_is_canceled_is_not_sent_again(connected: Playbook) -> None:
+def test_a_call_canceled_before_a_lost_connection_is_not_sent_again(connected: Playbook) -> None:
     """C23: a call that crashes the server does so only once."""
     call = connected.session.call("a", [])
     assert not connected.session.cancel(call)
@@ -378,7 +378,7 @@ def test_a_sent_call_that_is_canceled_is_not_sent_again(connected: Playbook) -> 
     assert isinstance(dict(finished(connected))["1"], OutcomeUnknown)
 
 
-def test_canceling_a_call_prevents_that_it_is_sent_again(connected: Playbook) -> None:
+def test_a_call_canceled_while_offline_is_not_sent_again(connected: Playbook) -> None:
     """C23: the outcome of the call is unknown at once, because no more answers will arrive."""
     call = connected.session.call("a", [])
     connected.play("""
@@ -559,7 +559,7 @@ def test_a_call_that_followed_a_rejected_connect_has_not_run(book: Playbook) -> 
     assert after == ("2", refused)
 
 
-def test_calls_that_followed_a_rejected_connect_follow_the_next_one_too(book: Playbook) -> None:
+def test_calls_that_followed_a_rejected_connect_also_follow_the_next_connect(book: Playbook) -> None:
     """C4: the server asks for another version, and has not run them. A call that is made meanwhile waits for that version."""
     book.session.call("m", [])
     book.play("""
@@ -729,7 +729,7 @@ def blocks(outstanding: OutstandingCalls) -> str:
         pytest.param("a! b! c", "a | b | c", id="several wait calls"),
     ],
 )
-def test_each_wait_call_has_a_block_of_its_own(script: str, expected: str) -> None:
+def test_each_wait_call_is_in_its_own_block(script: str, expected: str) -> None:
     """C19, C20."""
     assert blocks(calls(script)) == expected
 

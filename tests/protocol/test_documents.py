@@ -374,7 +374,7 @@ def test_a_wait_call_resets_nothing() -> None:
     assert quiescence.release() == ([MESSAGE], False)
 
 
-def test_another_session_replaces_what_was_awaited() -> None:
+def test_another_session_replaces_the_awaited_requests() -> None:
     """C62."""
     quiescence = Quiescence()
     quiescence.begin(["a"], ["1"])

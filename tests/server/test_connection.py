@@ -104,7 +104,7 @@ def test_a_client_that_has_received_every_message_resumes_its_session(
 
 
 @pytest.mark.parametrize("difference", [-1, 1, None])
-def test_a_client_that_missed_a_message_gets_a_new_session_and_the_old_one_ends(
+def test_a_client_that_missed_a_message_gets_a_new_session_and_the_old_session_ends(
     resumable: tuple[Server, WireClient, Callable[[str], None]], connect: Connect, difference: int | None
 ) -> None:
     """The callbacks of the old session run now, not at the end of the grace period (R23, R33)."""

@@ -143,7 +143,7 @@ def test_requests_that_were_not_recorded_get_an_error(connect: Connect) -> None:
         assert nosub["error"]["error"] == "not-recorded"
 
 
-def test_all_clients_get_the_answers_in_turn_and_then_the_last_one_again(connect: Connect) -> None:
+def test_all_clients_get_the_answers_in_turn_and_then_the_last_answer_again(connect: Connect) -> None:
     tape = Tape().call("1", "next").result("1", 1).updated("1").call("2", "next").result("2", 2).updated("2")
     server = StandIn(tape.answers(), speed=0).server
     clients = [connect(server) for _ in range(4)]

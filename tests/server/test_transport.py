@@ -200,7 +200,9 @@ def test_an_upgrade_at_another_path_is_refused(server: Server, start: Start) -> 
     assert error.value.status_code == 404
 
 
-def test_an_older_websocket_version_is_accepted_and_an_unknown_one_rejected(server: Server, start: Start) -> None:
+def test_an_older_websocket_version_is_accepted_and_an_unknown_version_is_rejected(
+    server: Server, start: Start
+) -> None:
     """U7."""
     start(server)
     headers = {
@@ -404,7 +406,7 @@ def test_frames_are_read_and_sent_as_websockets_does(
 
 
 @given(texts() | st.sampled_from([125, 126, 65_535, 65_536]).map(lambda size: "x" * size))
-def test_a_frame_without_compression_is_what_websockets_makes_of_the_text(text: str) -> None:
+def test_a_frame_without_compression_equals_that_of_websockets(text: str) -> None:
     text = text.encode("utf-8", "replace").decode()
     frame = Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
     assert (text_frame(text), SharedText(text).frame) == (frame, frame)

@@ -237,7 +237,7 @@ def test_stop_waits_for_running_jobs_and_reports_those_that_do_not_end() -> None
     assert not after.is_set()
 
 
-def test_only_a_worker_that_no_other_thread_waits_for_may_wait_for_a_reader() -> None:
+def test_a_worker_waits_for_a_reader_only_if_no_other_thread_waits_for_the_worker() -> None:
     workers = Workers(1, "w")
     seen: list[bool] = []
     done = threading.Event()

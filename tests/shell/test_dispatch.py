@@ -24,7 +24,7 @@ def test_a_text_with_an_invalid_line_is_not_run(table: Desk) -> None:
     assert shown == "error: expected ':' after the key, not 1\n  call f {a 1}\n            ^\n"
 
 
-def test_a_command_after_a_semicolon_waits_for_the_answer_to_the_one_before(table: Desk) -> None:
+def test_a_command_after_a_semicolon_waits_for_the_earlier_answer(table: Desk) -> None:
     shown = table.type("call slowUnblocked 50; call echo [$1]; sub tasks; count tasks")
     assert shown.splitlines() == ["[1] 50", "[2] [[50]]", "[3] sub tasks: ready, 3 documents", "[4] 3"]
     assert table.type("unsub tasks; collections").endswith("no documents yet; `sub PUBLICATION` brings some\n")
@@ -46,7 +46,9 @@ def test_control_c_and_an_error_end_a_line_of_commands(table: Desk) -> None:
     assert table.shown().endswith("not run: call upper a;\ncall upper b\n")
 
 
-def test_a_note_says_for_what_a_line_of_commands_waits(table: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_note_names_the_answer_for_which_a_line_of_commands_waits(
+    table: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dispatch_module, "_LOOK_INTERVAL", 0.01)
     assert "[1] waiting for the answer; press Ctrl-C to stop\n" in table.type("call slow 1000; echo x")
 

@@ -51,7 +51,7 @@ def stage() -> Iterator[Stage]:
         stage.shell.close()
 
 
-def test_each_command_waits_for_the_one_before(stage: Stage) -> None:
+def test_each_command_waits_for_the_earlier_command(stage: Stage) -> None:
     done = stage.run("call slowUnblocked 50\ncall echo $1\nsub tasks\nfind tasks {n: 1} --fields n\ncount tasks\n")
     assert done == ScriptOutcome(5, None)
     assert stage.out == ["50\n", "[50]\n", '{"_id":"a","n":1}\n', "3\n"]

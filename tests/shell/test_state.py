@@ -98,7 +98,7 @@ def test_events_of_the_earlier_client_are_ignored() -> None:
     shell.close()
 
 
-def test_a_file_is_not_run_inside_itself() -> None:
+def test_a_file_cannot_be_run_inside_itself() -> None:
     shell = shell_with(lambda _, on_event: client(on_event))
     running = pytest.raises(CommandError, match="a is already running")
     with shell.current.in_file("a"), shell.current.in_file("b"), running, shell.current.in_file("a"):

@@ -261,7 +261,7 @@ def test_bytes_right_after_the_upgrade_are_frames(start_tap: StartTap) -> None:
         assert client.rest().endswith(b"\r\n\r\n" + frame(1, b"GET / HTTP/1.1"))
 
 
-def test_an_upgrade_that_the_server_refuses_is_a_response_like_others(start_tap: StartTap) -> None:
+def test_a_refused_upgrade_is_passed_on_like_any_response(start_tap: StartTap) -> None:
     def script(conversation: Conversation) -> None:
         for _ in range(2):
             next_request(conversation)

@@ -46,7 +46,7 @@ def test_the_last_column_of_a_table_is_wrapped() -> None:
     assert shown == "  -x  one two three four\n      five\n"
 
 
-def test_headings_code_and_what_is_typed_have_styles() -> None:
+def test_headings_code_and_typed_text_have_styles() -> None:
     styled = render_markdown("# A\n\n`b` c\n\n```console\n$ d\ne\n```\n", 80, code_mark="")
     assert [piece for piece in styled if piece[0]] == [("command", "A"), ("option", "b"), ("name", "    $ d")]
 

@@ -59,14 +59,14 @@ def test_secondary_text_is_readable(style: str, theme: str, background: str, lea
 
 
 @pytest.mark.parametrize("theme", [theme for theme in THEMES if theme != "plain"])
-def test_with_sixteen_colors_secondary_text_has_no_color_of_its_own(theme: str) -> None:
+def test_with_sixteen_colors_secondary_text_has_the_default_color(theme: str) -> None:
     styles = styles_of(theme, is_rich=False)
     assert styles["note"] == ""
     assert styles["good"] == "32"
     assert not [code for code in styles.values() if "38;5" in code or "90" in code]
 
 
-def test_every_theme_has_all_styles_and_the_plain_one_no_colors() -> None:
+def test_every_theme_has_all_styles_and_the_plain_theme_has_no_colors() -> None:
     for theme in THEMES:
         styles = styles_of(theme)
         assert styles.keys() == STYLES.keys()

@@ -295,7 +295,7 @@ class TestChanges:
         assert list(file.parent.iterdir()) == [file]
 
 
-def test_the_settings_of_the_shell_are_in_the_file_too(ddp: Command, file: Path) -> None:
+def test_the_config_file_has_the_settings_of_the_shell(ddp: Command, file: Path) -> None:
     ran = ddp("config", "set", "shell.theme", "LIGHT")
     assert (ran.code, ran.err) == (0, f"ddp: note: set theme in [shell] of {file}\n")
     assert ddp("config", "set", "shell.items", "7").code == 0

@@ -156,7 +156,7 @@ def test_without_a_command_the_demo_opens_the_shell(ddp: Command) -> None:
 class TestGreeting:
     """The text that a user of the demo sees first."""
 
-    def test_the_shell_says_what_to_type_that_tab_completes_and_how_to_leave(self) -> None:
+    def test_the_greeting_suggests_a_command_and_explains_tab_and_leaving(self) -> None:
         with Window("demo") as window:
             window.wait_for("connected to ws://127.0.0.1:")
             window.wait_for_prompt()

@@ -931,7 +931,9 @@ def test_a_healthy_server_is_examined_without_a_pause(ddp: Command, server: Loop
 
 
 @pytest.mark.parametrize("words", [["URL"], ["-u", "URL"], ["-p", "prod"]], ids=" ".join)
-def test_the_server_is_named_in_any_way(ddp: Command, server: LoopbackServer, home: Path, words: list[str]) -> None:
+def test_the_server_can_be_named_by_url_option_or_profile(
+    ddp: Command, server: LoopbackServer, home: Path, words: list[str]
+) -> None:
     config = home / "config/ddpshell/config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(f'[servers.prod]\nurl = "{server.url}"\n')

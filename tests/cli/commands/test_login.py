@@ -208,7 +208,7 @@ class TestSecrets:
         assert ran.code == 2
         assert ran.err.startswith(f"ddp: error: {error}")
 
-    def test_a_password_is_for_one_command_with_login_and_password_file(
+    def test_login_with_password_file_is_for_one_command(
         self, ddp: Command, server: LoopbackServer, secret: Path, saved: Callable[[], list[Path]]
     ) -> None:
         words = ["call", "whoami", "--login", "alice", "--password-file", str(secret)]
@@ -549,7 +549,7 @@ class TestTerminal:
             assert ddp("call", "whoami", "-u", server.url).out == '"b"\n'
 
     @pytest.mark.usefixtures("server")
-    def test_ctrl_c_leaves_the_terminal_as_it_was(self) -> None:
+    def test_ctrl_c_restores_the_modes_of_the_terminal(self) -> None:
         child = pexpect.spawn("sh", cwd=str(TOP), encoding="utf-8", timeout=PATIENCE)
         child.setecho(True)
         child.sendline(f"PS1='ready> '; {sys.executable} -m ddpshell login alice")

@@ -279,6 +279,6 @@ def test_a_real_meteor_server_answers_pings(ddp: Command, meteor_server: MeteorS
     assert json.loads(ran.out.splitlines()[-1])["received"] == 3
 
 
-def test_help_says_what_ctrl_c_means(ddp: Command, server: LoopbackServer) -> None:
+def test_the_help_explains_ctrl_c(ddp: Command, server: LoopbackServer) -> None:
     out = " ".join(ddp("ping", "--help").out.split())
     assert "Runs until Ctrl-C; the exit code is then 0 if there was an answer, otherwise 1." in out

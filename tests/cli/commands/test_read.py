@@ -97,7 +97,7 @@ def test_two_files_are_compared(ddp: Command, tmp_path: Path, file: str) -> None
     assert ddp("read", file, "--against", file, "-o", "pretty").err == "ddp: note: there are no differences\n"
 
 
-def test_a_har_file_is_read_too(ddp: Command, tmp_path: Path) -> None:
+def test_a_har_file_is_read_like_a_recording(ddp: Command, tmp_path: Path) -> None:
     (tmp_path / "a.har").write_text(har_text({"type": "send", "time": 1, "opcode": 2, "data": "AA=="}))
     ran = ddp("read", str(tmp_path / "a.har"))
     assert json.loads(ran.out)["frames"] == {"in": 0, "out": 0}

@@ -315,7 +315,7 @@ def test_a_changed_file_is_served_on_the_same_port_and_clients_come_back(
     assert finished(process).code == 143
 
 
-def test_a_change_that_fails_is_reported_in_a_line_and_leaves_the_server_as_it_was(
+def test_a_broken_change_is_reported_in_a_line_and_the_old_server_keeps_running(
     ddp: Command, start: Callable[..., subprocess.Popen[str]], app: Path
 ) -> None:
     process = start("serve", str(app), "--port", "0", "--reload")

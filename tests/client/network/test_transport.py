@@ -343,7 +343,7 @@ def sockjs_url(server: ScriptedServer) -> str:
     return f"ws://127.0.0.1:{server.port}/sockjs"
 
 
-def test_a_sockjs_session_has_a_path_of_its_own(client: Client) -> None:
+def test_each_sockjs_session_has_its_own_path(client: Client) -> None:
     """U9."""
     with ScriptedServer(sockjs(lambda conversation: None)) as server:
         client.connect(sockjs_url(server))
@@ -404,7 +404,7 @@ def test_the_reason_of_a_sockjs_close_is_reported(client: Client) -> None:
         assert transport.receive() == ["last"]
 
 
-def test_meteors_close_over_sockjs_is_reported_like_any_other(client: Client) -> None:
+def test_a_close_of_meteor_over_sockjs_is_reported_like_any_other_close(client: Client) -> None:
     """U13, U22."""
 
     def talk(conversation: Conversation) -> None:

@@ -228,7 +228,7 @@ def test_logout_deletes_the_token_of_the_connection(accounts: Server, connect: C
     assert other.call("whoami") == "ann-id"
 
 
-def test_a_new_token_has_the_age_of_the_old_one_and_the_others_can_be_deleted(
+def test_a_new_token_has_the_age_of_the_old_token_and_other_tokens_can_be_deleted(
     accounts: Server, connect: Connect
 ) -> None:
     """A13, A14, A42."""

@@ -367,7 +367,7 @@ _STEPS = st.one_of(
 
 
 @given(st.lists(_STEPS, max_size=30))
-def test_publications_that_share_their_work_send_the_same_as_others(steps: list[tuple[str, Any, Any]]) -> None:
+def test_publications_that_share_their_work_send_the_usual_messages(steps: list[tuple[str, Any, Any]]) -> None:
     """S55-S58."""
     loop = asyncio.new_event_loop()
     runtime = Runtime(Registrations(Options()), loop, threading.current_thread(), Workers(1, "w"))

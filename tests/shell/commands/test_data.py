@@ -136,7 +136,7 @@ def test_without_documents_a_hint_is_shown() -> None:
         assert made.type("collections") == "no documents yet; `sub PUBLICATION` brings some\n"
 
 
-def test_a_real_meteor_server_keeps_what_is_found_up_to_date(meteor_server: MeteorServer) -> None:
+def test_found_documents_follow_the_changes_of_a_real_meteor_server(meteor_server: MeteorServer) -> None:
     with desk(meteor_server.url) as made:
         made.type("call reset")
         made.type("sub tasks\nwatch tasks")

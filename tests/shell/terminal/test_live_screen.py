@@ -146,7 +146,7 @@ def test_keys_are_answered_while_ten_thousand_documents_change_a_thousand_times_
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGKILL"])
-def test_a_terminal_is_left_as_it_was_found_after_a_signal(open_window: Windows, name: str) -> None:
+def test_the_terminal_is_restored_after_a_signal(open_window: Windows, name: str) -> None:
     """After SIGKILL, another process restores the terminal."""
     ddp = f"{sys.executable} -m ddpshell"
     with Window(
@@ -174,7 +174,7 @@ def test_a_terminal_is_left_as_it_was_found_after_a_signal(open_window: Windows,
     assert b"\x1b[?1049h" not in shown
 
 
-def test_a_crash_leaves_the_terminal_as_it_was_found_and_is_reported(open_window: Windows) -> None:
+def test_the_terminal_is_restored_after_a_crash_which_is_reported(open_window: Windows) -> None:
     crashing = (
         "import sys; from ddpshell.cli.main import run; from ddpshell.shell.live import LiveTable; "
         "LiveTable.move = lambda *_: 1 / 0; sys.exit(run(sys.argv[1:]))"
@@ -242,7 +242,7 @@ def test_the_shell_shows_a_table_and_then_its_prompt_without_the_changes(open_wi
     assert window.wait_for_end() == 0
 
 
-def test_without_a_terminal_that_can_draw_the_shell_says_what_to_use(open_window: Windows) -> None:
+def test_without_cursor_control_the_error_of_live_names_other_commands(open_window: Windows) -> None:
     window = open_window(environment={"TERM": "dumb"})
     window.wait_for("connected to")
     window.press("live tasks\r")

@@ -99,7 +99,7 @@ def test_colors_are_written_if_they_are_on(screen: RecordingScreen) -> None:
     assert screen.text == "\x1b[31mno\x1b[0m\n"
 
 
-def test_a_text_that_cannot_be_rendered_is_an_error_and_the_next_one_is_written(
+def test_a_text_that_cannot_be_rendered_is_an_error_and_the_next_text_is_written(
     screen: RecordingScreen, printer: Printer
 ) -> None:
     def broken(_: int) -> StyledText:
