@@ -232,10 +232,8 @@ def _suggest_name(shell: Shell, error: BaseException, invocation: Invocation) ->
 
 
 def _keep_result(shell: Shell, number: int | None, reply: Reply) -> None:
-    if number is not None and isinstance(reply, Result):
-        shell.results.keep(number, reply.value)
-    elif number is not None and isinstance(reply, Documents):
-        shell.results.keep(number, list(reply.items), reply)
+    if number is not None and isinstance(reply, Result | Documents):
+        shell.results.keep(number, reply)
 
 
 def _write_reply(shell: Shell, number: int | None, output: Output, reply: Reply, job: Job) -> None:

@@ -150,9 +150,8 @@ class Results:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._values: dict[int, EJSONValue] = {}
-        # How lists of documents were shown.
-        self._documents: dict[int, Documents] = {}
+        # The replies of commands by their numbers, the latest last.
+        self._replies: dict[int, Result | Documents] = {}
         self._named: dict[str, EJSONValue] = {}
         # The commands whose results get a name, and the names for which a command has no result yet.
         self._awaited: dict[str, int | None] = {}
@@ -169,53 +168,33 @@ class Results:
             self._named[name] = value
             self._awaited.pop(name, None)
 
-    def keep(self, number: int, value: EJSONValue, documents: Documents | None = None) -> None:
-        """Keep the result of a command, and the documents as which it was shown."""
+    def keep(self, number: int, reply: Result | Documents) -> None:
+        """Keep the result of a command."""
         with self._lock:
-            self._values[number] = value
+            self._replies[number] = reply
             for name in [name for name, awaited in self._awaited.items() if awaited == number]:
-                self._named[name] = value
+                self._named[name] = reply.value
                 del self._awaited[name]
-            if documents is not None:
-                self._documents[number] = documents
-            while len(self._values) > MAX_RESULTS:
-                oldest = next(iter(self._values))
-                del self._values[oldest]
-                self._documents.pop(oldest, None)
+            while len(self._replies) > MAX_RESULTS:
+                del self._replies[next(iter(self._replies))]
 
-    def in_full(self, number: int | None = None) -> Result | Documents:
-        """A result in the form in which it was shown, but not shortened; by default the last result.
+    def in_full(self, number: int | None) -> Result | Documents:
+        """A result in the form in which it was shown, but not shortened; for None, the last result.
 
         Raises:
             CommandError: There is no result with this number.
         """
-        value = self.get(number)
-        with self._lock:
-            documents = self._documents.get(next(reversed(self._values)) if number is None else number)
-        if documents is None:
-            return Result(value, is_full=True)
-        return Documents(documents.items, documents.output, is_full=True)
+        reply = self._reply(number)
+        if isinstance(reply, Result):
+            return Result(reply.value, is_full=True)
+        return Documents(reply.items, reply.output, is_full=True)
 
     @property
     def names(self) -> list[str]:
         """The names of all results, the latest first, for completion."""
         with self._lock:
             named = [f"${name}" for name in reversed(self._named)]
-            return ["$_"] * bool(self._values) + named + [f"${number}" for number in reversed(self._values)]
-
-    def get(self, number: int | None = None) -> EJSONValue:
-        """A result; by default the last one.
-
-        Raises:
-            CommandError: There is no result with this number.
-        """
-        with self._lock:
-            if not self._values:
-                raise CommandError("there is no result yet")
-            number = next(reversed(self._values)) if number is None else number
-            if number not in self._values:
-                raise CommandError(f"${number} has no value: command [{number}] has no result, or not yet")
-            return self._values[number]
+            return ["$_"] * bool(self._replies) + named + [f"${number}" for number in reversed(self._replies)]
 
     def __call__(self, name: str) -> EJSONValue:
         """The value of a variable, such as `$3.title[0]`.
@@ -229,11 +208,18 @@ class Results:
         value = self._whole(whole[0][1:])
         return part_of(value, name, whole.end())
 
+    def _reply(self, number: int | None) -> Result | Documents:
+        with self._lock:
+            if not self._replies:
+                raise CommandError("there is no result yet")
+            number = next(reversed(self._replies)) if number is None else number
+            if number not in self._replies:
+                raise CommandError(f"${number} has no value: command [{number}] has no result, or not yet")
+            return self._replies[number]
+
     def _whole(self, name: str) -> EJSONValue:
-        if name == "_":
-            return self.get()
-        if name.isdecimal():
-            return self.get(int(name))
+        if name == "_" or name.isdecimal():
+            return self._reply(None if name == "_" else int(name)).value
         with self._lock:
             if name in self._named:
                 return self._named[name]

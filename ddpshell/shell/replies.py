@@ -86,6 +86,11 @@ class Documents(Struct, frozen=True):
     output: str = ""
     is_full: bool = False
 
+    @property
+    def value(self) -> EJSONValue:
+        """The documents as one value."""
+        return list(self.items)
+
 
 class NoResult(Struct, frozen=True):
     """The reply to a method that returned nothing at all, which differs from null (C15)."""

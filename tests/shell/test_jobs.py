@@ -11,6 +11,7 @@ import pytest
 from ddpshell.ejson import EJSONValue
 from ddpshell.exceptions import CommandError
 from ddpshell.shell.jobs import MAX_RESULTS, Job, Jobs, Results, SubscriptionEntry, Subscriptions
+from ddpshell.shell.replies import Result
 from tests.fakes import PATIENCE
 
 
@@ -102,8 +103,8 @@ def test_stop_waiting_ends_every_wait() -> None:
 @pytest.fixture
 def results() -> Results:
     results = Results()
-    results.keep(3, {"title": ["a", {"b": 1}], "0": "zero", "$x": 2})
-    results.keep(1, [10, 20])
+    results.keep(3, Result({"title": ["a", {"b": 1}], "0": "zero", "$x": 2}))
+    results.keep(1, Result([10, 20]))
     return results
 
 
@@ -148,7 +149,7 @@ def test_without_a_result_a_variable_is_an_error() -> None:
 def test_the_latest_results_are_kept() -> None:
     results = Results()
     for number in range(MAX_RESULTS + 1):
-        results.keep(number, number)
+        results.keep(number, Result(number))
     assert results("$1") == 1
     with pytest.raises(CommandError):
         results("$0")

@@ -136,7 +136,7 @@ def test_shown_documents_can_be_pasted(documents: list[dict[str, EJSONValue]], o
 @given(ejson_values())
 def test_a_variable_shows_its_result(value: EJSONValue) -> None:
     results = Results()
-    results.keep(3, value)
+    results.keep(3, Result(value))
     [line] = parse_lines("echo $3", results)
     assert ejson.equals(parse(format_value(line.words[1].value)), value)
 

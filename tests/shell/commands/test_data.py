@@ -37,7 +37,7 @@ def test_collections_are_listed(table: Desk) -> None:
 )
 def test_documents_are_found(table: Desk, text: str, ids: str) -> None:
     table.type(text)
-    found = table.shell.results.get()
+    found = table.shell.results("$_")
     assert isinstance(found, list)
     assert [document["_id"] for document in found if isinstance(document, dict)] == list(ids)
 

@@ -16,6 +16,7 @@ from prompt_toolkit.history import InMemoryHistory
 from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.jobs import Results
 from ddpshell.shell.names import Names
+from ddpshell.shell.replies import Result
 from ddpshell.shell.terminal.completion import LineCompleter, LineSuggester, suggestions
 from tests.text.test_tokens import lines
 
@@ -34,8 +35,8 @@ NAMES = known_names()
 
 
 RESULTS = Results()
-RESULTS.keep(2, {"title": "x", "tags": ["a", {"deep": 1}], "a b": 1, "$odd": 2})
-RESULTS.keep(1, [{"_id": "a"}, {"_id": "b"}])
+RESULTS.keep(2, Result({"title": "x", "tags": ["a", {"deep": 1}], "a b": 1, "$odd": 2}))
+RESULTS.keep(1, Result([{"_id": "a"}, {"_id": "b"}]))
 RESULTS.name("who", {"name": "ann"})
 
 
