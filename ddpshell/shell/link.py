@@ -143,6 +143,8 @@ class ServerLink:
     ) -> None:
         #: The server's address, with credentials masked.
         self.url = url
+        #: What the user has said about the present server, if anything.
+        self.profile = hooks.profile
         #: The name under which the user is logged in; None if the shell did not log in.
         self.user: str | None = None
         #: A password login that is not saved. The shell ends it when it leaves the server, or logs in anew.
@@ -168,7 +170,6 @@ class ServerLink:
         self._first_address = self._address = url
         # The argument of the present client's `connect`.
         self._url: str | None = None
-        self._profile: Profile | None = None
         #: The client, or None if there is no client at this moment. `client` waits for it.
         self.current_client: Client | None = None
         self._reporter: _EventReporter | None = None
@@ -187,11 +188,6 @@ class ServerLink:
         if self.current_client is None:
             raise CommandError("there is no server; `connect HOST:PORT` connects to one")
         return self.current_client
-
-    @property
-    def profile(self) -> Profile | None:
-        """What the user has said about the present server, if anything."""
-        return self._hooks.profile if self._url is None else self._profile
 
     @property
     def server(self) -> str:
@@ -225,7 +221,7 @@ class ServerLink:
         client = self._hooks.connect(url, reporter)
         self.leave()
         self.url = client.status.url
-        self._profile = profile
+        self.profile = profile
         self._address = (profile.url if profile is not None else url) or self._first_address or self.url
         self.current_client, self._reporter, self._url = client, reporter, url
         client.debug = self.frame_filter is not None

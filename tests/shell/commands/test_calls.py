@@ -41,7 +41,7 @@ def test_the_time_in_which_the_user_confirms_a_call_does_not_count(slow: Slow) -
             slow.clock.advance(5)
             return super().ask(question)
 
-    slow.desk.shell.hooks.profile = Profile("prod", "", confirm=True)
+    slow.desk.shell.link.profile = Profile("prod", "", confirm=True)
     slow.desk.shell.terminal = terminal = Thinking("y")
     slow.desk.type("set timing on")
     slow.desk.send("call m")
