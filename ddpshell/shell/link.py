@@ -7,6 +7,7 @@ import shlex
 import threading
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
@@ -163,9 +164,8 @@ class ServerLink:
         self.is_closing = False
         self._hooks = hooks
         self._display = display
-        self._settings = settings
-        self._names = names
-        self._clock = clock
+        # Each client has a reporter of its own.
+        self._new_reporter = partial(_EventReporter, self, display, settings, names, clock)
         # The server's address as it was typed, for the first server and for the present one.
         self._first_address = self._address = url
         # The argument of the present client's `connect`.
@@ -217,7 +217,7 @@ class ServerLink:
             CommandError: The config file is not valid.
         """
         profile = self._hooks.profile if url is None else self._hooks.find_profile(url)
-        reporter = _EventReporter(self, self._display, self._settings, self._names, self._clock)
+        reporter = self._new_reporter()
         client = self._hooks.connect(url, reporter)
         self.leave()
         self.url = client.status.url
