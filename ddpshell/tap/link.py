@@ -21,8 +21,8 @@ from ..client.network.tls import TLSOptions, tls_context, tls_error
 from ..client.network.waiting import lookup_problem
 from ..clock import Clock
 from ..protocol.urls import Endpoint
-from .events import Closed, Opened, Passed, Problem, Request, Side, TapEvent
 from .http import Body, Head, HeadError, HTTPReader, Translation
+from .messages import Closed, Opened, Passed, Problem, Request, Side, TapEvent
 
 __all__ = ["Link", "Upstream"]
 

@@ -15,9 +15,9 @@ from concurrent.futures import Future
 from typing import Any
 
 from ..clock import wait_until_done
-from .events import Problem
 from .http import Translation
 from .link import Link, Upstream
+from .messages import Problem
 
 __all__ = ["Tap"]
 

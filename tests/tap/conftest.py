@@ -12,8 +12,8 @@ import pytest
 
 from ddpshell.clock import SystemClock
 from ddpshell.protocol.urls import parse_url
-from ddpshell.tap.events import TapEvent
 from ddpshell.tap.link import Upstream
+from ddpshell.tap.messages import TapEvent
 from ddpshell.tap.proxy import Tap
 from tests.loopback import PATIENCE
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ddpshell.server.demo import demo_server
-from ddpshell.tap.events import Opened, Problem
+from ddpshell.tap.messages import Opened, Problem
 from tests import npm
 from tests.browser import Page, open_page
 from tests.cli.commands.test_tap import url_of

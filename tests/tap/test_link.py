@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from ddpshell.tap.events import Closed, Opened, Passed, Problem, Request
+from ddpshell.tap.messages import Closed, Opened, Passed, Problem, Request
 from tests.loopback import PATIENCE, Conversation, PeerGone, ScriptedServer
 from tests.tap.conftest import StartTap
 from tests.tap.websockets import frame

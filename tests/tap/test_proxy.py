@@ -9,7 +9,7 @@ import trustme
 
 from ddpshell.client.network.tls import TLSOptions
 from ddpshell.exceptions import ConnectError
-from ddpshell.tap.events import Closed, Opened, Problem
+from ddpshell.tap.messages import Closed, Opened, Problem
 from tests.client.conftest import Authority
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer
 from tests.tap.conftest import StartTap, WatchedTap

@@ -29,9 +29,8 @@ from ...ejson import JSONValue
 from ...exceptions import CommandError, RemoteProtocolError
 from ...protocol.secrets import mask
 from ...protocol.urls import Endpoint, parse_url
-from ...tap.events import Closed, Opened, Passed, Problem, Request, TapEvent
 from ...tap.link import Upstream
-from ...tap.messages import Conversation
+from ...tap.messages import Closed, Conversation, Opened, Passed, Problem, Request, TapEvent
 from ...tap.proxy import Tap
 from ...text.escaping import escape_line
 from ...text.event_lines import frame_line, time_of_day
