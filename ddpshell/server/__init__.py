@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from ..exceptions import MethodError, SubscriptionError
 from .contexts import ConnectionHandle, MethodInvocation, Subscription
-from .errors import MatchError, check
-from .handlers import NULL
+from .handlers import NULL, MatchError, check
 from .merge_box import PublicationStrategy
 from .meteor.accounts import AccountsOptions, User
 from .meteor.collection import Collection, Cursor, Observer

@@ -14,8 +14,7 @@ from ..ejson import Custom, Date, EJSONValue, ObjectID, RegExp
 from ..exceptions import MethodError, QueryError
 from ..protocol.codec import DocumentID
 from .contexts import MethodInvocation, Subscription
-from .errors import check
-from .handlers import NULL
+from .handlers import NULL, check
 from .meteor.accounts import User
 from .meteor.collection import Collection, Cursor
 from .registrations import Options

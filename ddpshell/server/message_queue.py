@@ -18,8 +18,7 @@ from ..exceptions import EJSONError, MethodError
 from ..protocol.messages import ABSENT, Message, Nosub, Result, Updated
 from ..protocol.server_session import MessageRefused, MethodReceived, SubReceived, UnsubReceived
 from .contexts import MethodInvocation, invoke, invoke_async
-from .errors import wire_error
-from .handlers import Handler, result_or_error, result_or_error_async, result_text
+from .handlers import Handler, result_or_error, result_or_error_async, result_text, wire_error
 from .rate_limit import Attempt
 from .registrations import call_hooks
 from .runtime import Runtime

@@ -12,8 +12,7 @@ from msgspec import Struct
 from ..protocol import secrets
 from ..protocol.server_session import MethodReceived, SubReceived, UnsubReceived
 from .contexts import ConnectionHandle
-from .errors import visible_error
-from .handlers import Handler, HandlerFunction
+from .handlers import Handler, HandlerFunction, visible_error
 from .merge_box import PublicationStrategy
 from .origins import Origins
 from .rate_limit import RateLimiter

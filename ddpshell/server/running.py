@@ -14,8 +14,7 @@ from typing import Any
 from ..clock import wait_until_done
 from ..protocol.random_stream import random_id
 from .connection import Connection, Connections
-from .errors import describe_position
-from .handlers import Handler, call_all
+from .handlers import Handler, call_all, describe_position
 from .registrations import Registrations
 from .runtime import Runtime
 from .transport import Endpoints, Socket

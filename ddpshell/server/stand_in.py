@@ -31,7 +31,7 @@ from ..protocol.messages import (
     Updated,
 )
 from .contexts import MethodInvocation, Subscription
-from .errors import EncodedError
+from .handlers import EncodedError
 from .registrations import Options
 from .server import Server
 

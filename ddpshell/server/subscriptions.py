@@ -14,8 +14,7 @@ from ..exceptions import EJSONError
 from ..protocol import codec
 from ..protocol.messages import EMPTY_OBJECT, Added, Changed, Message, Nosub, Raw, Ready, Removed
 from .contexts import ConnectionHandle, Subscription, current_invocation
-from .errors import wire_error
-from .handlers import Handler, call_all
+from .handlers import Handler, call_all, wire_error
 from .merge_box import Change, MergeBox
 from .registrations import ActivityKind
 from .runtime import Runtime

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeAlias
 
 from ..clock import SystemClock, wait_in_parts
-from .errors import describe_position
+from .handlers import describe_position
 
 __all__ = ["Workers", "may_wait", "no_waiting"]
 

@@ -23,7 +23,7 @@ from ...protocol.accounts import digest
 from ...protocol.documents import Document
 from ...protocol.random_stream import random_secret
 from ..contexts import ConnectionHandle, MethodInvocation, Subscription
-from ..errors import MatchError, check
+from ..handlers import MatchError, check
 from ..registrations import Registrations
 from .collection import Collection, Cursor
 

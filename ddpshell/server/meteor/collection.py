@@ -32,7 +32,7 @@ from ...protocol.codec import DocumentID, decode_document_id, encode_document_id
 from ...protocol.documents import Document
 from ...protocol.random_stream import random_hex, random_id
 from ..contexts import MethodInvocation, Subscription, current_invocation
-from ..errors import check
+from ..handlers import check
 from ..merge_box import Change, differing
 from ..registrations import Registrations
 from ..runtime import one_wake_up, wake_up_now
