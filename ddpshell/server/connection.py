@@ -33,10 +33,9 @@ from ..protocol.server_session import (
 from .contexts import ConnectionHandle, client_address, visible_headers
 from .handlers import Handler, call_all
 from .message_queue import MessageQueue
-from .runtime import Runtime, wake_up_now
+from .runtime import Runtime, may_wait, wake_up_now
 from .subscriptions import Subscriptions
 from .transport import Socket
-from .workers import may_wait
 
 __all__ = ["Connection", "Connections"]
 

@@ -16,9 +16,8 @@ from ..protocol.random_stream import random_id
 from .connection import Connection, Connections
 from .handlers import Handler, call_all, describe_position
 from .registrations import Registrations
-from .runtime import Runtime
+from .runtime import Runtime, Workers
 from .transport import Endpoints, Socket
-from .workers import Workers
 
 __all__ = ["Running"]
 

@@ -35,8 +35,7 @@ from ..contexts import MethodInvocation, Subscription, current_invocation
 from ..handlers import check
 from ..merge_box import Change, differing
 from ..registrations import Registrations
-from ..runtime import one_wake_up, wake_up_now
-from ..workers import no_waiting
+from ..runtime import others_waiting, wake_up_now
 
 __all__ = ["AllowRule", "Collection", "Cursor", "DuplicateID", "Observer", "UpsertResult", "add_mutators"]
 
@@ -249,7 +248,7 @@ class Collection:
         if len(self._writes) > 1:
             # An observer made this write, so the loop below is running and will notify the queries.
             return
-        with no_waiting(), one_wake_up():
+        with others_waiting():
             while self._writes:
                 try:
                     self._notify(self._writes[0])
@@ -258,8 +257,6 @@ class Collection:
 
     def _notify(self, write: _Write) -> None:
         for query in list(self._queries):
-            if not query.is_published:
-                wake_up_now()
             try:
                 query.document_written(write)
             except Exception as error:
@@ -321,6 +318,7 @@ class Cursor:
         """
 
         def notify(change: Change) -> None:
+            wake_up_now()
             id_ = decode_document_id(change.id)
             match change.kind:
                 case "added":
@@ -341,7 +339,7 @@ class Cursor:
     ) -> Callable[[], None]:
         matches = _CachedMatcher(self._matches)
         matches.prepare(document for _, document in self._collection.documents())
-        with _lock, no_waiting():
+        with _lock, others_waiting():
             query: _LiveQuery
             results = self._results(matches)
             if self._skip or self._limit:

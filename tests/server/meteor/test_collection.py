@@ -21,9 +21,8 @@ from ddpshell.server import Collection, Cursor, Observer, Options, Server, Subsc
 from ddpshell.server.handlers import Handler
 from ddpshell.server.meteor.collection import DuplicateID
 from ddpshell.server.registrations import Registrations
-from ddpshell.server.runtime import Runtime
+from ddpshell.server.runtime import Runtime, Workers
 from ddpshell.server.subscriptions import Subscriptions
-from ddpshell.server.workers import Workers
 from tests.server.wire import PATIENCE, Message, WireClient
 from tests.strategies import ejson_values
 
