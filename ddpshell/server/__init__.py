@@ -8,8 +8,7 @@ from .handlers import NULL, MatchError, check
 from .merge_box import PublicationStrategy
 from .meteor.accounts import AccountsOptions, User
 from .meteor.collection import Collection, Cursor, Observer
-from .rate_limit import RateLimiter
-from .registrations import Activity, Frame, Options
+from .registrations import Activity, Frame, Options, RateLimiter
 from .server import Server
 
 __all__ = [

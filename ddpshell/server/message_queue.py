@@ -19,8 +19,7 @@ from ..protocol.messages import ABSENT, Message, Nosub, Result, Updated
 from ..protocol.server_session import MessageRefused, MethodReceived, SubReceived, UnsubReceived
 from .contexts import MethodInvocation, invoke, invoke_async
 from .handlers import Handler, result_or_error, result_or_error_async, result_text, wire_error
-from .rate_limit import Attempt
-from .registrations import call_hooks
+from .registrations import Attempt, call_hooks
 from .runtime import Runtime
 from .subscriptions import Client, Subscriptions
 

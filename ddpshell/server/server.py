@@ -20,8 +20,7 @@ from .merge_box import PublicationStrategy
 from .meteor.accounts import Accounts, AccountsOptions, User
 from .meteor.collection import AllowRule, Collection, add_mutators
 from .origins import Origins
-from .rate_limit import RateLimiter
-from .registrations import Activity, Frame, MessageHook, Options, Registrations
+from .registrations import Activity, Frame, MessageHook, Options, RateLimiter, Registrations
 from .running import Running
 from .transport import Socket
 
