@@ -72,7 +72,7 @@ def banned_phrases(text: str) -> list[str]:
 def _files() -> list[Path]:
     found = [*TOP.glob("*.md"), *(TOP / "completions").iterdir(), *(TOP / ".ci").iterdir(), TOP / "pyproject.toml"]
     for folder in ("ddpshell", "tests"):
-        found += [*(TOP / folder).rglob("*.py"), *(TOP / folder).rglob("*.md"), *(TOP / folder).rglob("*.sh")]
+        found += [file for file in (TOP / folder).rglob("*") if file.suffix in (".py", ".md", ".sh", ".js")]
     return sorted(file for file in found if "node_modules" not in file.parts and file.name != Path(__file__).name)
 
 

@@ -1,4 +1,4 @@
-# What a publication holds: counted, listed, put into shell variables.
+# Count and list the documents of a publication, and put them into shell variables.
 set -euo pipefail
 . "$(dirname "$0")/json.sh"
 
@@ -8,14 +8,14 @@ same "with a condition" 2 "$(ddp sub tasks '{done: false}' --count)"
 titles=$(ddp sub tasks --docs | field title)
 same "the titles" $'write a client\nwrite a server\nwrite the tests' "$titles"
 
-# A loop over documents, with a call for each.
+# Loop over documents, with a call for each of them.
 ddp sub tasks '{done: false}' --docs | field _id | while read -r id; do
     ddp call setTask "$id" '{done: true}' >/dev/null
 done
-same "what is left to do" 0 "$(ddp sub tasks '{done: false}' --count)"
+same "the open tasks" 0 "$(ddp sub tasks '{done: false}' --count)"
 ddp call resetTasks >/dev/null
 
-# What a call returns, as an argument of the next one.
+# Use the result of a call as an argument of the next call.
 id=$(ddp call -o raw addTask "from a script")
-same "the new one" "from a script" "$(ddp sub tasks "{_id: \"$id\"}" --docs | field title)"
-same "what removing says" 1 "$(ddp call removeTask "$id")"
+same "the new task" "from a script" "$(ddp sub tasks "{_id: \"$id\"}" --docs | field title)"
+same "the number of removed tasks" 1 "$(ddp call removeTask "$id")"

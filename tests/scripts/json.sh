@@ -1,5 +1,5 @@
-# For the scripts beside it: `field NAME` prints a field of each line of JSON, as jq would, and without jq all the same;
-# `same WHAT EXPECTED ACTUAL` ends the script where two texts differ.
+# Functions for the other scripts. `field NAME` prints a field of each line of JSON, with jq or without it.
+# `same WHAT EXPECTED ACTUAL` ends the script if two texts differ.
 
 field() {
     if command -v jq >/dev/null; then

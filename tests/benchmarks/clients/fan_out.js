@@ -1,5 +1,5 @@
 'use strict';
-// How long one change takes to reach all subscribers: node fan_out.js URL SUBSCRIBERS METHOD
+// Measures the time until one change reaches all subscribers: node fan_out.js URL SUBSCRIBERS METHOD
 const WebSocket = require('ws');
 
 const [url, count, method] = [process.argv[2], Number(process.argv[3]), process.argv[4]];
@@ -36,7 +36,7 @@ function leave() {
   }
 }
 
-// One after the other, so that the server's queue of connections is never full.
+// Connect one after the other, so that the server's queue of connections is never full.
 function open() {
   const socket = new WebSocket(url, { perMessageDeflate: false });
   sockets.push(socket);

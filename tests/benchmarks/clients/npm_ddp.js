@@ -1,11 +1,11 @@
 'use strict';
-// npm's `ddp`, doing what a benchmark asks: node npm_ddp.js URL once|items|plain|calls [N]
+// npm's `ddp`, for the benchmarks: node npm_ddp.js URL once|items|plain|calls [N]
 const DDPClient = require('ddp');
 
 const [url, task, n] = [process.argv[2], process.argv[3], Number(process.argv[4])];
 const client = new DDPClient({ url, autoReconnect: false });
 
-// The time first; when our input ends, our memory has been read, and what was done can be counted.
+// Print the time first. When the input ends, the benchmark has read the memory of this process, and the items can be counted.
 function report(started, count) {
   console.log(Number(process.hrtime.bigint() - started) / 1e9);
   process.stdin.on('end', () => {

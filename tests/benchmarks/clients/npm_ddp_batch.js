@@ -1,5 +1,5 @@
 'use strict';
-// npm's `ddp`, doing what `ddp batch FILE -j JOBS` does: node npm_ddp_batch.js URL FILE JOBS
+// The same work as `ddp batch FILE -j JOBS`, with npm's `ddp`: node npm_ddp_batch.js URL FILE JOBS
 const fs = require('fs');
 const readline = require('readline');
 const DDPClient = require('ddp');
@@ -24,7 +24,7 @@ function start() {
       underWay -= 1;
       answers.set(line, JSON.stringify(error ? { line, error } : { line, result }));
       start();
-      // The answers that have arrived together are written together.
+      // Answers that arrive together are written together.
       if (!isDue) setImmediate(print);
       isDue = true;
     });

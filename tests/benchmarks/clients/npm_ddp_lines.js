@@ -1,11 +1,11 @@
 'use strict';
-// npm's `ddp`, printing what `ddp sub plain N` prints: node npm_ddp_lines.js URL PUBLICATION N
+// The same output as `ddp sub plain N`, with npm's `ddp`: node npm_ddp_lines.js URL PUBLICATION N
 const DDPClient = require('ddp');
 
 const [url, name, n] = [process.argv[2], process.argv[3], Number(process.argv[4])];
 const client = new DDPClient({ url, autoReconnect: false });
 
-// Without dates, the documents of the client are plain JSON.
+// These documents have no dates, so they are plain JSON in the client.
 client.connect((error) => {
   if (error) throw error;
   client.subscribe(name, [n], () => {

@@ -1,12 +1,12 @@
 'use strict';
-// simpleddp with `ws`, doing what a benchmark asks: node simpleddp.js URL once|items|plain|calls [N]
+// simpleddp with `ws`, for the benchmarks: node simpleddp.js URL once|items|plain|calls [N]
 const SimpleDDP = require('simpleddp').default || require('simpleddp');
 const ws = require('ws');
 
 const [endpoint, task, n] = [process.argv[2], process.argv[3], Number(process.argv[4])];
 const server = new SimpleDDP({ endpoint, SocketConstructor: ws, autoReconnect: false });
 
-// The time first; when our input ends, our memory has been read, and what was done can be counted.
+// Print the time first. When the input ends, the benchmark has read the memory of this process, and the items can be counted.
 function report(started, count) {
   console.log(Number(process.hrtime.bigint() - started) / 1e9);
   process.stdin.on('end', () => {

@@ -1,5 +1,5 @@
 'use strict';
-// Many simpleddp clients in one process, each making its next call after the answer: node simpleddp_load.js URL CLIENTS CALLS
+// Many simpleddp clients in one process. Each makes its next call after the answer: node simpleddp_load.js URL CLIENTS CALLS
 const SimpleDDP = require('simpleddp').default || require('simpleddp');
 const ws = require('ws');
 

@@ -23,7 +23,7 @@ const failure = async (promise) => { try { await promise; } catch (error) { retu
   await server.call('setTask', 'a', { done: false });
   await server.call('removeTask', 'c');
   print('changed', titles());
-  // It reconnects by itself: it ends its subscription with the old id, waits for the answer, and subscribes again.
+  // simpleddp reconnects by itself: it ends its subscription with the old id, waits for the answer, and subscribes again.
   const restarted = new Promise((resolve) => server.on('connected', resolve));
   server.call('kick').catch(() => {});
   await restarted;

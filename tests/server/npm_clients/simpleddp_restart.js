@@ -1,6 +1,6 @@
 'use strict';
 // Use simpleddp and its login plugin while the server is restarted: node simpleddp_restart.js PORT. Prints a line of JSON
-// for each result; ["restart"] asks for a restart of the server. It renews its subscriptions and its login by itself.
+// for each result; ["restart"] asks for a restart of the server. simpleddp renews its subscriptions and its login by itself.
 const SimpleDDP = require('simpleddp').default || require('simpleddp');
 const { simpleDDPLogin } = require('simpleddp-plugin-login');
 const ws = require('ws');
