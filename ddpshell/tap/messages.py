@@ -1,4 +1,4 @@
-"""What passes the proxy: the events that it reports, and the messages in the bytes of a WebSocket. No I/O."""
+"""The events that the proxy reports, and the messages in the bytes of a WebSocket. No I/O."""
 
 from __future__ import annotations
 
