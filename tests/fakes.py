@@ -252,7 +252,7 @@ class ScriptedPeer:
     def pull(self) -> str:
         """Wait for the client's next text."""
         while not self._texts:
-            assert self._read(), "the client ended the connection, and said nothing more"
+            assert self._read(), "the client ended the connection without another message"
         return self._texts.pop(0)
 
     def pull_message(self) -> dict[str, JSONValue]:

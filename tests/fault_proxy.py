@@ -711,5 +711,5 @@ def close_frame(code: int) -> bytes:
 
 
 def _frame(first: int, payload: bytes) -> bytes:
-    assert len(payload) < 126, "short ones only"
+    assert len(payload) < 126, "only short payloads are encoded"
     return bytes([first, len(payload)]) + payload

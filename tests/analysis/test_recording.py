@@ -194,7 +194,7 @@ def test_an_invalid_recording_is_an_error_with_its_line(data: bytes, problem: st
 
 def test_reading_does_not_wait_for_the_end_of_the_file() -> None:
     def lines() -> list[bytes]:
-        raise AssertionError("read too far")
+        raise AssertionError("the reader read past the last line")
 
     def endless() -> object:
         yield FIRST

@@ -54,7 +54,7 @@ def test_writing_does_not_wait_for_the_reader(place: Place) -> None:
     assert place.reader.texts == []
     place.reader.allowed.release(2)
     place.stream.close()
-    assert place.reader.texts == ["a\n", "b\nc\n"], "in order, and what has gathered goes together"
+    assert place.reader.texts == ["a\n", "b\nc\n"], "waiting texts are written in one write"
 
 
 def test_lines_beyond_the_limit_are_counted_and_reported(place: Place) -> None:

@@ -107,7 +107,7 @@ class SimulatedServer:
             while self._future and self._future[0][0] <= due:
                 yield from heapq.heappop(self._future)[2]()
         else:
-            assert deadline is not None, "the load test waits for ever"
+            assert deadline is not None, "the load test waits forever"
             self.clock.advance(max(0.0, deadline - self.clock.now()))
 
     # For tests

@@ -75,7 +75,7 @@ class Client:
         texts = [str(text) for text in transport.receive()]
         deadline = self.clock.now() + PATIENCE
         while len(texts) < count and transport.lost is None:
-            assert self.waiter.wait(transport, transport.events, deadline), f"only {len(texts)} texts came"
+            assert self.waiter.wait(transport, transport.events, deadline), f"only {len(texts)} texts arrived"
             transport.flush()
             texts += map(str, transport.receive())
         return texts
@@ -91,7 +91,7 @@ class Client:
         """Wait for the end of the connection, and return its reason."""
         deadline = self.clock.now() + PATIENCE
         while transport.lost is None:
-            assert self.waiter.wait(transport, transport.events, deadline), "it does not end"
+            assert self.waiter.wait(transport, transport.events, deadline), "the connection does not end"
             transport.read_available()
         return str(transport.lost)
 

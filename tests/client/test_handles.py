@@ -381,7 +381,7 @@ def test_cancel_does_not_stop_a_sent_call() -> None:
 
 def test_cancel_of_a_finished_call_does_not_ask_the_client() -> None:
     def unwanted(call: MethodCall) -> bool:
-        raise AssertionError("asked")
+        raise AssertionError("the client was asked")
 
     call = method_call(unwanted)
     call.fulfill("A")

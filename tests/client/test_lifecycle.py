@@ -237,7 +237,7 @@ def test_an_attempt_begins_at_its_time_and_not_before() -> None:
     life.connection_lost(LOST, NOW, 0)
     assert not life.begin_attempt(NOW + 0.009)
     assert life.begin_attempt(NOW + 0.01)
-    assert life.begin_attempt(NOW + 0.01), "it stays due during the attempt"
+    assert life.begin_attempt(NOW + 0.01), "the attempt is due until it ends"
     assert life.retry_count == 1
 
 

@@ -484,7 +484,7 @@ def test_a_call_that_ends_every_session_makes_the_pauses_grow(harness: Harness) 
     assert pauses == pytest.approx([0.01, 0.01, 0.01, 2.2**2, 2.2**3, 2.2**4])
 
 
-@pytest.mark.parametrize("proof", ["a call is answered", "it stands for some time"])
+@pytest.mark.parametrize("proof", ["a call is answered", "it lasts for some time"])
 def test_a_useful_session_makes_the_pauses_short_again(harness: Harness, proof: str) -> None:
     for session in range(6):
         peer = harness.establish(f"session {session}")

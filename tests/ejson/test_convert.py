@@ -452,4 +452,4 @@ def test_a_note_reports_values_that_meteor_changes(value: EJSONValue, note: str 
     said = loss_note([1, "x", value], "it", is_sent=True)
     assert said == note if note is None else said is not None and said.startswith(note)
     if note is None or "2^53" not in note:
-        assert loss_note([value], "it") is None, "what was received has lost nothing here"
+        assert loss_note([value], "it") is None, "received values are not changed"

@@ -226,7 +226,7 @@ class Histories(RuleBasedStateMachine):
                     assert event.id not in self.stopped, "stopped twice"
                     self.stopped.add(event.id)
                 case DocumentAdded():
-                    assert (event.collection, event.id) not in self.reported, "added, and was there"
+                    assert (event.collection, event.id) not in self.reported, "a present document was added"
                     self.reported[event.collection, event.id] = dict(event.fields)
                 case DocumentChanged():
                     fields = self.reported[event.collection, event.id]
@@ -261,8 +261,8 @@ class Histories(RuleBasedStateMachine):
         call.finished = True
         runs = self.server.runs[call.key]
         if isinstance(event.error, ClientClosed):
-            assert self.closing, "closed, but not by the test"
-            assert runs == 0, "was sent"
+            assert self.closing, "the session was closed, but not by the test"
+            assert runs == 0, "the call was sent"
             return
         if isinstance(event.error, OutcomeUnknown):
             assert not call.retry or call.given_up or self.closing
@@ -308,7 +308,7 @@ class Histories(RuleBasedStateMachine):
             assert call.finished != call.canceled, f"lost: {call}"
         assert self.session.outstanding == 0
         assert self.stopped == set(self.subs)
-        assert self._stored() == before, "the documents changed, and nothing was received"
+        assert self._stored() == before, "the documents changed without a message"
 
     def _recover(self) -> None:
         for _ in range(100):

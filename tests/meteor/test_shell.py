@@ -135,7 +135,7 @@ def test_the_secrets_of_a_login_are_only_in_the_login_file(
         window.wait_for("connection lost: ")
         server.start()
         window.wait_for("logged out: ")
-        assert "alice" not in window.rows[-1], "the toolbar knows"
+        assert "alice" not in window.rows[-1], "the toolbar shows no user"
         window.press("call upper after\r")
         window.wait_for('"AFTER"')
         window.press("\x04")
@@ -152,7 +152,7 @@ def test_the_secrets_of_a_login_are_only_in_the_login_file(
             assert secret not in text, where
     assert "login alice" not in kept["history"] + kept["saved"]
     frames = re.findall(r'-> (\{"msg":"method".*"method":"login".*)', window.plain)
-    assert len(frames) == 2, "the login, and its token"
+    assert len(frames) == 2, "the login with the password, and the login with the token"
     for frame in frames:
         assert '"***"' in frame
 

@@ -70,7 +70,7 @@ def _ignore(_: DocumentEvent) -> None:
 
 
 def _unreadable(error: EJSONError) -> None:
-    pytest.fail(f"not to be read: {error}")
+    pytest.fail(f"unreadable: {error}")
 
 
 def test_documents_are_added_changed_and_removed() -> None:

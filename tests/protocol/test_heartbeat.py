@@ -113,7 +113,7 @@ def run_until_given_up(heartbeat: Heartbeat, start: float, messages: list[float]
             pending.pop(0)
         elif heartbeat.handle_timer(deadline) is GIVE_UP:
             return deadline
-    raise AssertionError("never given up")
+    raise AssertionError("the peer was never given up")
 
 
 @given(

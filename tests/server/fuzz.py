@@ -469,7 +469,7 @@ def _wait_for_disconnects(server: Server) -> None:
     deadline = clock.now() + PATIENCE
     while len(server.connections) > 1 or len(server.sockets) > 1:
         if clock.now() > deadline:
-            raise Failed(f"left behind: {len(server.connections) - 1} sessions, {len(server.sockets) - 1} sockets")
+            raise Failed(f"still open: {len(server.connections) - 1} sessions, {len(server.sockets) - 1} sockets")
         never.wait(0.05)
 
 

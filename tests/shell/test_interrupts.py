@@ -50,7 +50,7 @@ def test_ctrl_c_outside_a_wait_ends_the_next_wait() -> None:
     with interrupts.installed():
         press()
         with pytest.raises(KeyboardInterrupt), interrupts.allowed():
-            raise AssertionError("it was pressed before")
+            raise AssertionError("Ctrl-C was pressed before the wait")
         with interrupts.allowed():
             pass
 

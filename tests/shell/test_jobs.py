@@ -196,7 +196,7 @@ def test_documents_of_a_ready_subscription_are_uncertain() -> None:
     subscriptions.mark_ready(later)
     subscriptions.add(other)
     subscriptions.count_added("items", 0.0)
-    assert (other.added, other.is_count_certain) == (1, True), "of a collection that the others do not have"
+    assert (other.added, other.is_count_certain) == (1, True), "no other subscription has documents of this collection"
 
 
 def test_a_ready_subscription_without_documents_may_bring_any() -> None:

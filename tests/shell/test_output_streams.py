@@ -57,7 +57,7 @@ def test_a_file_follows_a_watch(table: Desk, tmp_path: Path) -> None:
     table.type(f"unwatch\nwatch tasks {{_id: 'a'}} >> {path}")
     text = wait_for(path, '"id":"a"')
     assert "before" not in text
-    assert text.count('"id":"c"') == 1, "appended"
+    assert text.count('"id":"c"') == 1, "changes are appended"
     assert "tasks/" not in table.shown(), "nothing is shown on the screen"
 
 

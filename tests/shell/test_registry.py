@@ -79,7 +79,7 @@ def test_a_command_describes_itself() -> None:
     assert call.details == "More about it,\nover lines."
     assert call.usage == "call METHOD [VALUE]... [--fast] [--limit N]"
     assert take.usage == "take COLLECTION [SELECTOR] [ONE|TWO] [--sort FIELDS] [--wait S] [--from-file FILE]"
-    assert number_.name == "number", "an underscore at the end is Python's need, not the user's"
+    assert number_.name == "number", "an underscore at the end is removed"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_an_invalid_argument_has_its_column(registry: Registry, text: str, messa
 def test_values_are_read_from_files(registry: Registry, text: str, result: object) -> None:
     [line] = parse(text)
     assert registry.bind(line, lambda name: f"in {name}").run("s") == result
-    assert registry.bind(line).command is not None, "without reading, nothing is wrong with it"
+    assert registry.bind(line).command is not None, "a line can be bound without reading the file"
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,9 @@ def test_the_end_does_not_wait_for_subscriptions_and_pings(table: Desk) -> None:
 def test_missing_answers_are_reported_at_the_end(table: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repl, "ANSWER_TIMEOUT", 0.05)
     run_shell(table.shell, Typist("call slow 60000"))
-    assert table.shown().endswith("left without an answer: call slow 60000\n"), "and nothing of its end"
+    assert table.shown().endswith("left without an answer: call slow 60000\n"), (
+        "the cancellation of the call is not shown"
+    )
 
 
 def test_unsent_calls_are_reported_at_the_end() -> None:

@@ -77,7 +77,7 @@ def test_the_first_error_ends_a_script(stage: Stage) -> None:
 
 def test_keep_going_continues_after_an_error(stage: Stage) -> None:
     done = stage.run("call fail\nzzz\ncall upper b", keep_going=True)
-    assert isinstance(done.error, MethodError), "the first of them"
+    assert isinstance(done.error, MethodError), "the error is the first one"
     assert done.commands == 3
     assert stage.out == ['"B"\n']
     assert len(stage.err) == 2
@@ -132,7 +132,7 @@ def test_an_unclosed_bracket_is_an_error(stage: Stage) -> None:
 def test_lines_are_run_as_they_come(stage: Stage) -> None:
     def lines() -> Iterator[str]:
         yield "call upper a\n"
-        assert stage.out == ['"A"\n'], "it has not waited for the next line"
+        assert stage.out == ['"A"\n'], "the first line is run before the next line is read"
         yield "call upper b\n"
 
     assert run_script(stage.shell, lines()) == ScriptOutcome(2, None)
@@ -166,7 +166,7 @@ def test_an_error_in_a_sourced_file_ends_the_script(stage: Stage, tmp_path: Path
     done = stage.run(f"source {tmp_path}/inner\ncall upper b")
     assert isinstance(done.error, MethodError)
     assert stage.out == ['"A"\n']
-    assert len(stage.err) == 1, "it is told once"
+    assert len(stage.err) == 1, "the error is printed once"
 
 
 def test_exit_ends_the_loop(stage: Stage) -> None:

@@ -106,7 +106,7 @@ def test_an_editor_can_use_the_terminal_and_later_output_is_shown_afterwards(
         window.wait_for("[1] sub ticker: ended")
         assert "~ ticks/tick" in window.plain[before:]
         changes = [int(found) for found in re.findall(r'~ ticks/tick \{"n": (\d+)', window.plain)]
-        assert changes == list(range(1, len(changes) + 1)), "all of them, in order"
+        assert changes == list(range(1, len(changes) + 1)), "all changes are shown in order"
 
 
 def test_the_history_is_searched_by_whole_commands(window: Window) -> None:
@@ -171,7 +171,7 @@ def test_with_sixteen_colors_nothing_is_gray(server: LoopbackServer) -> None:
         assert b"38;5;" not in window.written
         assert b"\x1b[90m" not in window.written
         assert b"\x1b[0;90m" not in window.written
-        assert b"32m" in window.written, "there are other colors"
+        assert b"32m" in window.written, "results have a color"
 
 
 def test_long_answers_of_the_shell_are_paged(server: LoopbackServer) -> None:
@@ -189,7 +189,7 @@ def test_long_answers_of_the_shell_are_paged(server: LoopbackServer) -> None:
         window.wait_for("paged: [3] 20 documents")
         window.press("status\r")
         window.wait_for("subscriptions 1")
-        assert "paged: subscriptions" not in window.plain, "it fits the screen"
+        assert "paged: subscriptions" not in window.plain, "a short list is not paged"
         window.press("set pager off\rset\r")
         window.wait_for(lambda: "\ntheme " in window.plain)
 
@@ -225,7 +225,9 @@ items = 3
         window.wait_for('[1] "STARTED"')
         window.wait_for_prompt()
         assert window.rows[-2] == "prod>"
-        assert re.search(rb"\x1b\[0;(?:31;1|1;31)mprod> |\x1b\[0;31;1mprod> ", bytes(window.written)), "in red"
+        assert re.search(rb"\x1b\[0;(?:31;1|1;31)mprod> |\x1b\[0;31;1mprod> ", bytes(window.written)), (
+            "the prompt is red"
+        )
         window.press("call upper $name\r")
         window.wait_for('[2] "STARTED"')
         assert " ms" not in window.plain.partition("[2]")[2].partition("\n")[0]

@@ -224,14 +224,14 @@ def thread(function: Callable[[], object]) -> Iterator[None]:
 def assert_all_ticks(window: Window) -> None:
     """Check that each frame of the publication `ticker`, and each change, was shown in order.
 
-    Those that are missing because the machine is too slow must have been counted.
+    Frames and changes that are missing because the machine is too slow must have been counted.
     """
     frames = [int(found) for found in re.findall(r'"fields":\{"n":(\d+)', window.plain)]
     changes = [int(found) for found in re.findall(r'~ ticks/tick \{"n": (\d+)', window.plain)]
     dropped = re.findall(r"\.\.\. ([\d,]+) lines? w\w+ not shown", window.plain)
     missing = 0
     for numbers in (frames, changes):
-        assert numbers == sorted(set(numbers)), "in order, none twice"
+        assert numbers == sorted(set(numbers)), "numbers are shown in order, and none of them twice"
         missing += numbers[-1] - len(numbers)
     assert missing <= sum(int(count.replace(",", "")) for count in dropped)
     assert len(frames) > 100

@@ -163,7 +163,7 @@ def test_a_hostile_request_is_refused_and_does_not_reach_the_server(
     start_tap: StartTap, data: bytes, status: int
 ) -> None:
     def script(conversation: Conversation) -> None:
-        raise AssertionError("the server was asked")
+        raise AssertionError("the request reached the server")
 
     with ScriptedServer(script) as server, start_tap(server.url).client() as client:
         sender = threading.Thread(target=lambda: client.socket.sendall(data))

@@ -108,7 +108,7 @@ def test_log_messages_of_the_library_are_shown_above_the_typed_line() -> None:
         window.wait_for('[1] "ALL"')
         above, _, _ = window.text.partition("[1] ")
         records = above[above.index("error: exception in method 'crash'") : above.index("RuntimeError: internal")]
-        assert "> " not in records, "they are not written behind a prompt, nor is a prompt among them"
+        assert "> " not in records, "the records are written above the prompt"
 
 
 def test_a_profile_gives_the_prompt_its_name(home: Path) -> None:

@@ -31,7 +31,7 @@ def url_of(process: subprocess.Popen[str]) -> str:
     for line in process.stderr:
         if found := re.match(r"ddp: note: open http://(\S+) instead of https?://\S+; stop with Ctrl-C$", line):
             return found[1]
-    raise AssertionError("it does not listen")
+    raise AssertionError("the proxy does not start")
 
 
 def shown(text: str) -> list[str]:

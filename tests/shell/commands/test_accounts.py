@@ -227,7 +227,7 @@ def test_an_unsaved_login_ends_with_the_shell(table: Desk, store: LoginStore, se
     assert token is not None
     start = len(table.shown())
     table.shell.close()
-    assert table.shown()[start:] == "", "not even that the user's document goes"
+    assert table.shown()[start:] == "", "the removal of the user's document is not shown"
     with desk(server.url) as other:
         answer = other.shell.client.accounts.login_with_token(token.token)
         assert "logged out by the server" in str(answer.exception(PATIENCE))

@@ -115,7 +115,7 @@ def test_a_call_without_retries_is_sent_once(slow: Slow, may_retry: bool, text: 
 def test_a_misspelled_method_has_a_suggestion(table: Desk) -> None:
     table.type("call upper a")
     assert "did you mean upper?" in table.type("call uper a")
-    assert "did you mean" not in table.type("call zzz"), "uper is known to be unknown"
+    assert "did you mean" not in table.type("call zzz"), "a name that the server does not know is not suggested"
 
 
 @pytest.mark.parametrize(

@@ -171,4 +171,4 @@ def test_the_columns_that_do_not_fit_are_counted(table: Desk) -> None:
     assert "abcdefghijklmnopq" in shown
     assert shown.splitlines()[-1].startswith("... 6 more fields: f6, f7")
     assert all(len(line) <= 80 for line in shown.splitlines())
-    assert "x" * 30 in table.type("full"), "in full length"
+    assert "x" * 30 in table.type("full"), "full does not cut texts"

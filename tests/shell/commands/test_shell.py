@@ -44,9 +44,9 @@ def test_full_keeps_the_form_of_a_result(table: Desk, output: str, option: str) 
     shown = table.type(f"find tasks{option}")
     assert table.type("full") == shown.removeprefix("[3] ")
     table.type("set items 1")
-    assert table.type("full 3") == shown.removeprefix("[3] "), "in full length"
+    assert table.type("full 3") == shown.removeprefix("[3] "), "full ignores the setting of items"
     table.type("call upper b")
-    assert table.type("full 3") == shown.removeprefix("[3] "), "after later results"
+    assert table.type("full 3") == shown.removeprefix("[3] "), "full shows an earlier result"
 
 
 def test_full_shows_whole_cells_of_a_table(table: Desk) -> None:
@@ -147,7 +147,7 @@ def test_clear_erases_the_terminal(table: Desk) -> None:
 def test_exit_leaves_and_runs_nothing_more(table: Desk) -> None:
     table.type("exit\ncall upper a")
     assert table.shell.is_leaving
-    assert '"A"' not in table.shown(), "the rest is not run"
+    assert '"A"' not in table.shown(), "the line after exit is not run"
 
 
 # ----------------------------------------------------------------------------------------- commands of other shells
@@ -237,14 +237,18 @@ def test_a_name_without_a_value_is_an_error(table: Desk) -> None:
     assert "unknown variable $tilte; did you mean $title?" in table.type("call upper $tilte")
     assert "unknown variable $other; `other = call METHOD` sets it" in table.type("call upper [$other]")
     table.type("title = call fail")
-    assert "$title has no value: command [2] has no result" in table.type("echo $title"), "never the value before"
+    assert "$title has no value: command [2] has no result" in table.type("echo $title"), (
+        "a failed command does not keep the earlier value"
+    )
     table.type("set items 5; x = ping; x = set")
     assert "$x has no value: its command has no result" in table.type("echo $x")
     assert "missing command after =; for example: x = call METHOD" in table.type("x = ")
     assert "unknown command nope" in table.type("x = nope")
     table.type("sub tasks\nx = subs")
     assert table.type("echo $x[0].publication") == "tasks\n"
-    assert table.type("call echo '$other' {$gt: 1}").endswith('] ["$other", {"$gt": 1}]\n'), "text and operators"
+    assert table.type("call echo '$other' {$gt: 1}").endswith('] ["$other", {"$gt": 1}]\n'), (
+        "$ in strings and keys is not a variable"
+    )
 
 
 def test_a_saved_session_keeps_names(table: Desk, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_script_can_hide_notes_and_warnings() -> None:
         fail=lambda error, where: errors.append((str(error), where)),
     )
     show_all(display)
-    assert len(err) == 1, "the frame was asked for"
+    assert len(err) == 1, "frames are shown because `debug` asks for them"
     assert errors == [("no [x]", "f.ddp, line 2"), ("what?", "")]
 
 

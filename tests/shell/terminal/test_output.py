@@ -223,7 +223,9 @@ def test_control_characters_of_a_hostile_server_never_reach_the_terminal(window:
         assert harm not in written, harm
     text = written.decode()
     for code in re.findall(r"\x1b(?:\[[?0-9;]*[A-Za-z]|.)", text):
-        assert re.fullmatch(r"\x1b\[(\?\d+[hl]|[0-9;]*m|[0-9]*[ABCDJK])", code), f"not ours: {code!r}"
+        assert re.fullmatch(r"\x1b\[(\?\d+[hl]|[0-9;]*m|[0-9]*[ABCDJK])", code), (
+            f"unexpected control sequence: {code!r}"
+        )
     # The only carriage returns are those of the editor and those that the terminal adds before newlines.
     assert "harmless\r" not in text
     assert "abc\b" not in text

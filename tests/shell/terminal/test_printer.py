@@ -477,5 +477,5 @@ def test_a_long_text_is_not_split_by_the_prompt(screen: RecordingScreen, printer
     while screen.text.count("x") < 150_000:
         line.handle_request()
     assert all(part.endswith("\n>") for part in screen.text.split("<")[1:])
-    assert screen.text.count("<") > 1, "a pressed key waits only for one part"
+    assert screen.text.count("<") > 1, "the text is written in parts, so that a pressed key waits only for one part"
     printer.detach()

@@ -93,8 +93,8 @@ def test_earlier_lines_are_found_with_the_arrow_keys(editor: Editor) -> None:
     for line in ("call upper 'a'", "find tasks", "call upper 'b'"):
         editor.history.append_string(line)
     assert editor.read(UP + UP + "\r") == "find tasks"
-    assert editor.read("call" + UP + UP + "\r") == "call upper 'a'", "by how they begin"
-    assert editor.read("\x12tas\r\r") == "find tasks", "by what is in them"
+    assert editor.read("call" + UP + UP + "\r") == "call upper 'a'", "the arrow keys search lines with the typed prefix"
+    assert editor.read("\x12tas\r\r") == "find tasks", "Ctrl-R searches lines that contain the text"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_control_c_discards_the_line_and_control_d_ends(editor: Editor) -> None:
         editor.read("half a li\x03")
     with pytest.raises(EOFError):
         editor.read("\x04")
-    assert editor.read("a\x04\r") == "a", "only an empty line"
+    assert editor.read("a\x04\r") == "a", "Ctrl-D ends only at an empty line"
 
 
 def test_control_c_right_after_a_line_interrupts_its_command(editor: Editor) -> None:
@@ -152,7 +152,7 @@ def test_the_text_can_be_edited_in_an_external_editor(
 def test_a_secret_is_neither_shown_nor_added_to_the_history(editor: Editor) -> None:
     editor.keys.send_text("hunter2\r")
     assert editor.prompt.ask_secret("Password: ") == "hunter2"
-    assert editor.rows() == ["Password:"], "not even how long it is"
+    assert editor.rows() == ["Password:"], "the length of the secret is not shown"
     assert editor.history.get_strings() == []
 
 
@@ -229,8 +229,8 @@ def test_the_line_is_erased_and_drawn_again_in_one_write(editor: Editor) -> None
     typing(editor, steps)
     [whole] = [text for text in writes if "something came" in text]
     before, _, after = whole.partition("something came")
-    assert "\x1b[J" in before, "erased"
-    assert "abc" in after, "and drawn again"
+    assert "\x1b[J" in before, "the line is erased"
+    assert "abc" in after, "the line is drawn again"
 
 
 def test_output_does_not_move_the_cursor_within_several_lines(editor: Editor) -> None:

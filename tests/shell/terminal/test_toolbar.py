@@ -100,7 +100,7 @@ def test_the_prompt_has_the_name_of_the_server(scene: Scene) -> None:
 def test_the_prompt_has_the_profile_of_the_first_server_only(scene: Scene) -> None:
     scene.desk.shell.link.profile = Profile("prod\x9b", "")
     assert prompt_text(scene.desk.shell, 80) == r"prod\x9b> "
-    assert "localhost:3000" in scene.bar(), "where that is, can be seen"
+    assert "localhost:3000" in scene.bar(), "the toolbar shows the address"
     scene.desk.shell.link.open(None)
     assert prompt_text(scene.desk.shell, 80) == r"prod\x9b> "
     scene.desk.shell.link.open("other")
