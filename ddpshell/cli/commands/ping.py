@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import Future
+from typing import TypeAlias
 
 import click
 from msgspec import Struct
@@ -55,16 +56,8 @@ def _ping(process: Process, count: int | None, interval: float, wait: float, his
         return ExitCode.DONE if pings.times else ExitCode.SERVER_ERROR
 
 
-class _Answer(Struct, frozen=True):
-    """One ping and its answer.
-
-    Args:
-        number: The number of the ping, from 1.
-        future: The seconds until its answer.
-    """
-
-    number: int
-    future: Future[float]
+# The number of a ping, from 1, and the seconds until its answer.
+_Answer: TypeAlias = tuple[int, Future[float]]
 
 
 class _Pings:
@@ -117,8 +110,8 @@ class _Pings:
                 continue
             next_moment = last + wait if is_done else due if interval else None
             moments = [moment for moment in (next_moment, end) if moment is not None]
-            for answer in self._queue.take_all(min(moments, default=None)):
-                self._receive(answer)
+            for number, answer in self._queue.take_all(min(moments, default=None)):
+                self._receive(number, answer)
 
     def summarize(self, *, histogram: bool) -> None:
         """Print the statistics, and with `histogram` how often each round trip occurred."""
@@ -141,24 +134,24 @@ class _Pings:
     def _send(self) -> None:
         self._sent += 1
         self._awaited += 1
-        answer = _Answer(self._sent, self._client.ping())
-        answer.future.add_done_callback(lambda _: self._queue.put(answer))
+        number = self._sent
+        self._client.ping().add_done_callback(lambda answer: self._queue.put((number, answer)))
 
-    def _receive(self, answer: _Answer) -> None:
+    def _receive(self, number: int, answer: Future[float]) -> None:
         self._awaited -= 1
-        error = answer.future.exception()
+        error = answer.exception()
         if error is None:
-            seconds = self.times[answer.number] = answer.future.result()
+            seconds = self.times[number] = answer.result()
             console = self._process.console
             if self._is_text:
-                console.write(f"pong from {_host(self._client)}: seq={answer.number} time={_milliseconds(seconds)} ms")
+                console.write(f"pong from {_host(self._client)}: seq={number} time={_milliseconds(seconds)} ms")
             else:
-                console.tree({"seq": answer.number, "ms": milliseconds(seconds)})
+                console.tree({"seq": number, "ms": milliseconds(seconds)})
             return
         status = self._client.status
         if status.state is ConnectionState.FAILED:
             self.failure = status.error
-        self._process.console.note(f"no answer to ping {answer.number}: {error}")
+        self._process.console.note(f"no answer to ping {number}: {error}")
 
     def _write_text(self, summary: Summary) -> None:
         seconds = self._process.clock.now() - self._began
