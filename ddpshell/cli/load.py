@@ -129,6 +129,7 @@ class LoadTest:
         logs_in: bool = False,
     ) -> None:
         self.figures = Figures()
+        self.figures.is_interrupted = True
         #: The end of the warm-up; None while the clients connect.
         self.began: float | None = None
         #: The end of the test.
@@ -154,8 +155,6 @@ class LoadTest:
         # The requests in the order in which they were sent; the first one is not done.
         self._sent: deque[Request] = deque()
         self._outstanding = 0
-        # How many requests count so far, for the limit of the plan.
-        self._counted = 0
         # How many clients were connected or refused before the test.
         self._outcomes = 0
         # When to open a connection again.
@@ -167,7 +166,6 @@ class LoadTest:
         # The time and the CPU time at the end of the warm-up, and at the end of the test.
         self._cpu_used: list[tuple[float, float]] = []
         self._alive_at = 0.0
-        self._is_complete = False
         self._prepare()
 
     # The run
@@ -195,7 +193,7 @@ class LoadTest:
                 self._begin_requests(now)
                 self._expire(now)
                 if self._is_over(now):
-                    self._is_complete = True
+                    self.figures.is_interrupted = False
                     break
                 self._poll(self._deadline(now))
         finally:
@@ -236,11 +234,10 @@ class LoadTest:
 
     def _finish(self) -> None:
         figures = self.figures
-        figures.is_interrupted = not self._is_complete
         self.ended = self._clock.now()
         if self.began is None or self.began > self.ended:
             self.began = self.ended
-        elif self._is_complete:
+        elif not figures.is_interrupted:
             # The wait for answers that never came is not part of the test.
             last = [time for times in (figures.times, figures.writes) for time in times.ends[-1:]]
             if self.plan.count is None:
@@ -303,7 +300,7 @@ class LoadTest:
 
     def _may_begin(self, due: float) -> bool:
         """Return whether a request may be due at that time."""
-        return due < self._end and (self.plan.count is None or self._counted < self.plan.count)
+        return due < self._end and (self.plan.count is None or self.figures.requests < self.plan.count)
 
     def _begin_requests(self, now: float) -> None:
         """Send the requests that are due, and open the connections that are to be opened again."""
@@ -353,7 +350,6 @@ class LoadTest:
     def _sending(self, client: Connection | None, due: float, now: float, request_id: str = "") -> Request:
         """Note that a request is sent."""
         request = Request(due, now, client, due >= (self.began or 0.0), request_id)
-        self._counted += request.counts
         self.figures.requests += request.counts
         return self._await(request)
 
