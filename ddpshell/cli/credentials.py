@@ -15,7 +15,7 @@ from ..exceptions import CommandError, DDPTimeout, LoginError, LoginNeeded, TwoF
 from ..protocol.urls import Endpoint, parse_url
 from ..text.escaping import escape_line
 from .process import Process
-from .settings import ConnectionSettings, is_there, logins_folder
+from .settings import ConnectionSettings, is_there, state_file
 
 if TYPE_CHECKING:
     from ..client import Awaitable, Client
@@ -133,7 +133,7 @@ def login_store(process: Process, warn: Callable[[str], object] | None = None) -
 
     from ..logins import LoginStore
 
-    folder = logins_folder()
+    folder = state_file("logins")
     return LoginStore(None if folder is None else Path(folder), warn or process.console.warning)
 
 
@@ -195,7 +195,7 @@ def server_options(process: Process) -> list[str]:
 
 def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | None:
     user = settings.identity.user
-    folder = logins_folder()
+    folder = state_file("logins")
     if folder is None or not is_there(folder):
         if user is not None:
             raise LoginNeeded(f"there is no saved login of {user!r}", user=user)

@@ -46,12 +46,6 @@ def _as_url(server: str) -> str:
     return f"localhost:{port[1]}{port[2] or ''}" if port else server
 
 
-def _note_alternatives(order: Sequence[click.Parameter], process: Process) -> None:
-    for param in order:
-        if isinstance(param, click.Option) and param.is_flag and not isinstance(param.flag_value, bool):
-            process.alternatives.setdefault(str(param.name), []).append(spelling(param))
-
-
 def _show_help(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         assert isinstance(ctx.command, _Described), "click has no other contexts here"
@@ -113,7 +107,9 @@ class _Described(click.Command):
             values, rest = {name: _unmarked(value) for name, value in values.items()}, _unmarked(rest)
             self._name_before_texts(values)
             if not ctx.resilient_parsing:
-                _note_alternatives(order, process_of(ctx))
+                for param in order:
+                    if isinstance(param, click.Option) and param.is_flag and not isinstance(param.flag_value, bool):
+                        process_of(ctx).alternatives.setdefault(str(param.name), []).append(spelling(param))
                 self.check_words(ctx, given, values, rest)
             return values, rest, order
 

@@ -70,12 +70,11 @@ class Process:
     """One run of `ddp`, which commands find in their context.
 
     Args:
-        console: The console; by default that of the process.
         clock: Time source; tests pass a fake.
     """
 
-    def __init__(self, console: Console | None = None, clock: Clock | None = None) -> None:
-        self.console = console or Console()
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.console = Console()
         self.clock = clock or SystemClock()
         self.options: GivenOptions = {}
         #: The text of --params, which holds all arguments; None for separate arguments.

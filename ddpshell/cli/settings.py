@@ -32,9 +32,7 @@ __all__ = [
     "config_file",
     "find_config",
     "is_there",
-    "logins_folder",
     "named_config_file",
-    "proxy_for",
     "resolve",
     "settings_of",
     "state_file",
@@ -209,17 +207,6 @@ def resolve(given: GivenOptions, environment: Mapping[str, str]) -> ResolvedSett
         proxy=_proxy(given, environment, url.value, sections, is_profile=profile is not None),
         identity=_identity(given, environment, url, sections),
     )
-
-
-def proxy_for(url: str, given: GivenOptions, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The URL of the proxy for a server other than that of the options, or None.
-
-    Raises:
-        CommandError: The config file cannot be read, or is not valid.
-        InvalidURL: The server's or the proxy's URL is not valid.
-    """
-    for_all_servers: GivenOptions = {name: given[name] for name in ("proxy", "no_proxy") if name in given}
-    return resolve({**for_all_servers, "url": url}, environment).connection().proxy
 
 
 def _check_conflicts(given: GivenOptions) -> None:
@@ -435,13 +422,8 @@ def named_config_file() -> str:
 
 
 def state_file(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Return a file of the shell, such as its history, which need not exist; None if there is no home folder."""
+    """Return a file or folder for state, such as `history` or `logins`, which need not exist; None if there is no home folder."""
     return _find(name, "XDG_STATE_HOME", ".local/state", "LOCALAPPDATA", environment)
-
-
-def logins_folder(environment: Mapping[str, str] = os.environ) -> str | None:
-    """Return the folder of the saved logins, which need not exist; None if there is no home folder."""
-    return state_file("logins", environment)
 
 
 def is_there(path: str, *, in_doubt: bool = True) -> bool:

@@ -44,7 +44,6 @@ from .settings import (
     config_file,
     find_config,
     named_config_file,
-    proxy_for,
     settings_of,
     state_file,
 )
@@ -70,11 +69,15 @@ def _for_server(process: Process, given: ConnectionSettings, url: str | None) ->
     changed: dict[str, Any] = {"url": url}
     if server_of(parse_url(url, lambda: 0.0)) != server_of(endpoint_of(given)):
         personal = {key.replace("-", "_"): setting.unset for key, setting in SETTINGS.items() if setting.is_personal}
+        # The options say how to reach all servers, or not to use a proxy for any.
+        proxies: dict[str, Any] = {
+            name: process.options[name] for name in ("proxy", "no_proxy") if name in process.options
+        }
         changed |= {name: unset for name, unset in personal.items() if name in given.__struct_fields__}
         changed |= {
             "headers": (),
             "identity": Identity("anonymous" if given.identity.kind == "anonymous" else "saved"),
-            "proxy": proxy_for(url, process.options),
+            "proxy": ConnectionSettings.of({**proxies, "url": url}).proxy,
         }
     return given.with_changes(changed)
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import pytest
 
-from ddpshell.cli.settings import config_file, is_there, logins_folder, state_file
+from ddpshell.cli.settings import config_file, is_there, state_file
 
 Find: TypeAlias = Callable[[Mapping[str, str]], str | None]
 
@@ -17,7 +17,7 @@ Find: TypeAlias = Callable[[Mapping[str, str]], str | None]
 PLACES = [
     pytest.param(config_file, ".config/ddpshell/config.toml", id="config"),
     pytest.param(lambda environment: state_file("history", environment), ".local/state/ddpshell/history", id="history"),
-    pytest.param(logins_folder, ".local/state/ddpshell/logins", id="logins"),
+    pytest.param(lambda environment: state_file("logins", environment), ".local/state/ddpshell/logins", id="logins"),
 ]
 
 
@@ -31,7 +31,7 @@ def test_files_are_where_the_specification_says(
     environment = {"HOME": "/h/ann", **variables}
     assert config_file(environment) == f"{config}/ddpshell/config.toml"
     assert state_file("history", environment) == f"{state}/ddpshell/history"
-    assert logins_folder(environment) == f"{state}/ddpshell/logins"
+    assert state_file("logins", environment) == f"{state}/ddpshell/logins"
 
 
 @pytest.mark.parametrize(("find", "place"), PLACES)
@@ -74,7 +74,7 @@ def test_a_relative_path_is_ignored(path: str) -> None:
 
 def test_a_home_that_is_not_an_absolute_path_is_ignored() -> None:
     assert state_file("history", {"HOME": "nowhere"}) is None
-    assert logins_folder({"HOME": "nowhere"}) is None
+    assert state_file("logins", {"HOME": "nowhere"}) is None
     assert config_file({"HOME": "nowhere"}) is None
 
 
