@@ -34,7 +34,7 @@ def svg(command: str, lines: Sequence[Sequence[tuple[Char, str]]]) -> str:
         command: The command, with or without the `$ ` of a transcript.
         lines: Runs of text with their styles, line by line.
     """
-    # Without trailing spaces, whose number depends on how long a duration is.
+    # Trailing spaces are removed, because their number depends on the length of a duration.
     rows = [
         _plain(f"$ {command.removeprefix('$ ')}"),
         *("".join(itertools.starmap(_run, line)).rstrip() for line in lines),

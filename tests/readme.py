@@ -210,7 +210,7 @@ class Reader:
                 compare(f"$ {command}", expected, self._theirs(actual))
 
     def record(self, block: Block) -> str:
-        """Type what a block at a terminal says, whatever is shown, and return the text of the block as it is then."""
+        """Type the input of a block at a terminal without comparing the output, and return the new text of the block."""
         command, *lines = block.text.splitlines()
         with self._at_a_terminal(command) as session:
             return "".join(f"{line}\n" for line in [command, *session.record(lines, block.unseen)])
@@ -253,7 +253,7 @@ class Reader:
         return started
 
     def _environment(self, terminal: str) -> dict[str, str]:
-        # Nothing from the developer's environment, except the variables that measure coverage.
+        # The environment has no variables of the developer, except those that measure coverage.
         kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
         return kept | {
             "DDP_URL": self._ours("localhost:3000"),

@@ -93,7 +93,7 @@ def test_the_copy_becomes_equal_whichever_process_is_killed(follower: Follower) 
     tasks.insert({"_id": "new", "n": 7})
     follower.wait_for(tasks)
 
-    # Documents change and vanish while the program is gone.
+    # Documents change and vanish while the program is stopped.
     follower.kill()
     tasks.remove("2")
     tasks.update("3", {"$set": {"n": 300}})

@@ -296,7 +296,7 @@ def test_the_steps_of_connecting_are_recorded_with_the_connection(tmp_path: Path
     listener = live.recorder.listener()
     live.recorder.start(str(tmp_path / "a"), "ws://h")
     for attempt in (0, 10):
-        # The second attempt begins anew, without the steps of the first.
+        # The second attempt has its own steps, without those of the first.
         listener.connecting(None, 100 + attempt)
         for number, step in enumerate(["dns", "tcp", "tls", "upgrade"][: attempt or 1], 1):
             listener.connecting(step, 100 + attempt + number / 2)

@@ -489,7 +489,7 @@ class TestTLS:
             assert "sesame" not in child.before
             child.close()
             assert child.exitstatus == 0
-            # Without a terminal, the hint says what to do.
+            # Without a terminal, the error says that the passphrase cannot be asked for.
             ran = finished(start("call", "m", "-u", server.url, *demanding, start_new_session=True))
         assert ran.code == 4
         assert "there is no terminal to ask at: Passphrase of " in ran.err

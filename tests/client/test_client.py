@@ -227,7 +227,7 @@ def test_a_call_can_be_made_from_a_callback(client: Client, peer: ScriptedPeer) 
 
 
 def test_waiting_in_a_callback_raises_an_error(client: Client, peer: ScriptedPeer) -> None:
-    """Otherwise the thread would wait forever."""
+    """Without the error, the client's thread would wait for itself forever."""
     errors: list[BaseException] = []
     done = threading.Event()
 

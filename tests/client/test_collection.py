@@ -466,7 +466,7 @@ _MESSAGES = st.one_of(
 def test_the_reported_changes_lead_to_the_documents_that_find_returns(
     before: list[Message], bursts: list[list[Message]], selector: Any
 ) -> None:
-    """Also if the observer starts in the middle of the server's messages."""
+    """This holds also if the observer starts in the middle of the server's messages."""
     with playing(*before) as played:
         played.server.push(*bursts[0])
         log = Log()

@@ -276,7 +276,7 @@ def test_selectors_may_contain_tuples() -> None:
 
 
 def test_custom_values_are_compared_by_type_and_value_and_have_fields() -> None:
-    """As in minimongo, where the fields of a custom EJSON type are those of its JSON form."""
+    """In minimongo as well, the fields of a custom EJSON type are those of its JSON form."""
     document: dict[str, Any] = {"_id": "x", "p": Custom("Point", {"x": 1, "y": 2})}
     assert compile_selector({"p": Custom("Point", {"x": 1, "y": 2})})(document)
     assert not compile_selector({"p": Custom("Other", {"x": 1, "y": 2})})(document)

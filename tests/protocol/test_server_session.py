@@ -43,7 +43,7 @@ def established(version: str = "1", **settings: Any) -> ServerSession:
 
 
 def told(session: ServerSession, text: str, now: float = 0.0) -> tuple[list[Any], list[Any]]:
-    """Pass a text to the session; return its events, and what it sends, as JSON."""
+    """Pass a text to the session, and return its events and the sent messages as JSON."""
     session.receive_text(text, now)
     return session.events_received(), [json.loads(item) for item in session.texts_to_send()]
 

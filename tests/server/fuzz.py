@@ -290,7 +290,7 @@ class Fuzzer:
         with self._upgraded() as connection:
             connection.sendall(good + bad + frame(b'{"msg":"ping"}'))
             if self._rnd.random() < 0.95:
-                # Otherwise the server waits some seconds for the client's close frame.
+                # Without a close frame of the client, the server would wait some seconds for it.
                 connection.shutdown(socket.SHUT_WR)
             self._read_until_closed(connection)
         return 4
@@ -396,7 +396,7 @@ class Fuzzer:
             connection.shutdown()  # type: ignore[no-untyped-call]  # untyped in the library
 
     def _read_until_closed(self, connection: socket.socket) -> None:
-        """Read until the server ends the connection, in whatever way."""
+        """Read until the server ends the connection, with or without a close frame."""
         with contextlib.suppress(ConnectionError):
             while connection.recv(1 << 16):
                 pass

@@ -95,7 +95,7 @@ def test_a_client_that_has_received_every_message_resumes_its_session(
     assert kinds(again.receive_rest()) == ["added a", "added b", "added c"]
     assert again.call("whoami") == "ann"
     assert server.connections[0].id == client.session
-    # The count of messages goes on, so that the session can be resumed again.
+    # The count of messages continues, so that the session can be resumed again.
     detach(server, again)
     publish("d")
     third = connect(server, session=again.session, received_count=again.count)

@@ -76,7 +76,7 @@ def test_the_client_gets_the_error_in_its_query(client: WireClient, method: str,
 
 
 def test_a_stopped_subscription_stops_publishing_items(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise a thread would be busy for a long time, and stopping the server would wait for it."""
+    """A large number would keep a thread busy for a long time, and stopping the server would wait for the thread."""
     monkeypatch.setattr("ddpshell.server.demo._MOST_ITEMS", 10**12)
     server = demo_server()
     impatient = connect(server)

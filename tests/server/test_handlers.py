@@ -143,7 +143,7 @@ def test_the_current_invocation_is_set_only_during_the_call() -> None:
 
 
 def test_any_exception_of_a_function_is_returned() -> None:
-    """A handler that raises SystemExit fails, and the server goes on (S41)."""
+    """A handler that raises SystemExit fails, and the server continues (S41)."""
 
     def exit_handler() -> None:
         raise SystemExit(3)

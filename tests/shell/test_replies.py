@@ -104,7 +104,7 @@ def test_a_shown_value_fits_the_width_and_is_escaped(value: EJSONValue) -> None:
         assert harmless(shown(Result(value), Settings(output=output), 30))
 
 
-# As JSON, an invalid date cannot be typed: Meteor would read it as 1970 (E4, E19).
+# An invalid date cannot be typed as JSON, because Meteor would read it as 1970 (E4, E19).
 _UNSENDABLE = '{"$date":null}'
 _ALL = {"items": "999999", "length": "999999"}
 

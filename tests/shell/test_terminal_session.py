@@ -63,7 +63,7 @@ def test_secrets_appear_only_where_the_user_typed_them(home: Path) -> None:
         assert window.wait_for_end() == 0
         [file] = (home / "state/ddpshell/logins").iterdir()
         assert "the-token-of-u1" in file.read_text()
-        # As the prompt draws the text key by key.
+        # The user typed secrets in these lines, which the prompt draws once for each key.
         typings = "".join(line for line in window.plain.splitlines(keepends=True) if "> call login" not in line)
     kept = {
         "bytes": bytes(window.written).decode(),

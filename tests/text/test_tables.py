@@ -133,7 +133,7 @@ _LONE = st.sampled_from(
 
 @given(st.lists(ejson_values(max_leaves=5) | _LONE, min_size=1, max_size=4))
 def test_the_text_of_a_cell_can_be_pasted_back(values: list[EJSONValue]) -> None:
-    """It can be pasted as a whole argument, but not as one of several words."""
+    """The text can be pasted as a whole argument, but not as one of several words."""
     lines = table({str(index): value for index, value in enumerate(values)})
     begin = lines[0].index("value")
     assert len(lines) == 2 + len(values)

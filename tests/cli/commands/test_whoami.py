@@ -1,4 +1,4 @@
-"""`ddp whoami` asks the server for the user, and ends with an exit code of its own if there is no login."""
+"""`ddp whoami` asks the server for the user, and ends with exit code 4 if there is no login."""
 
 from __future__ import annotations
 

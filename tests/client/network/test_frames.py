@@ -249,7 +249,7 @@ def test_a_message_over_the_limit_is_skipped(sizes: list[int], fits: bool) -> No
     "sizes", [[20_000], [20_000, 5], [5, 20_000], [900, 200, 0, 7], [9, 9_000, 9_000], [1001, 0]], ids=str
 )
 def test_a_large_message_may_be_cut_anywhere(opcode: int, sizes: list[int]) -> None:
-    """Its beginning is reported once, as soon as it arrives; a ping between fragments is answered; no bytes are kept."""
+    """The message is reported once, as soon as its beginning arrives. A ping between fragments is answered. No bytes are kept."""
     text = "".join(chr(97 + index % 26) for index in range(sum(sizes))).encode()
     data, start = b"", 0
     for index, size in enumerate(sizes):

@@ -248,7 +248,7 @@ def test_a_new_token_has_the_age_of_the_old_token_and_other_tokens_can_be_delete
 
 
 def test_logout_other_clients_later_closes_all_connections_without_the_new_token(connect: Connect) -> None:
-    """As in Meteor up to version 2."""
+    """Meteor up to version 2 does the same."""
     server = make(AccountsOptions(rate_limit=False, logout_others_delay=0.02))
     client, other = connect(server), connect(server)
     log_in(client)

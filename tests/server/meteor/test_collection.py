@@ -180,7 +180,7 @@ def test_an_observer_is_called_for_current_results_and_then_for_changes() -> Non
 
 
 def test_with_a_limit_a_new_result_displaces_another() -> None:
-    """As `tasks` with sort and limit on a real Meteor server."""
+    """The publication `tasks` with sort and limit does the same on a real Meteor server."""
     collection = filled({"_id": "n5", "n": 5}, {"_id": "n6", "n": 6})
     log = Log()
     collection.find({}, sort={"n": 1}, limit=2).observe_changes(log.observer)
