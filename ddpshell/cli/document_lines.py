@@ -18,11 +18,12 @@ from typing import Any, cast
 from msgspec import Struct
 
 from .. import ejson
-from ..ejson import EJSONValue
+from ..ejson import EJSONValue, JSONValue
 from ..protocol.codec import DocumentID
 from ..protocol.documents import Copies, Document
 from ..protocol.events import DocumentAdded, DocumentChanged, DocumentEvent
-from ..protocol.snapshot import Snapshot
+from ..protocol.messages import Raw
+from ..protocol.snapshot import Snapshot, printable
 from ..text.escaping import escape_line
 from ..text.event_lines import change_line, event_to_value
 from ..text.palette import terminal_text
@@ -30,7 +31,10 @@ from .output import Console, OutputFormat
 
 __all__ = ["ChangeLines", "CountLines", "DocumentCopies", "DocumentLines", "Lines", "Selection", "TableLines"]
 
-# How many documents are printed at once, if all have arrived.
+# The events that have fields.
+_WITH_FIELDS = (DocumentAdded, DocumentChanged)
+
+# How many documents are printed at once.
 _BLOCK = 500
 
 
@@ -120,8 +124,13 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
 
+    @property
+    def takes_texts(self) -> bool:
+        """Whether `print_change` needs neither the fields in an event, if it has their text, nor the documents."""
+        return False
+
     def print_all(self, copies: DocumentCopies) -> None:
-        """Print all documents. Nothing follows."""
+        """Print all documents. Nothing follows but `flush`."""
 
     def print_snapshots(self, snapshots: Mapping[str, Snapshot], note: Callable[[Iterable[EJSONValue]], bool]) -> bool:
         """Print all documents without decoding them, if this is possible. Nothing follows.
@@ -145,16 +154,33 @@ class Lines:
     def end_changes(self, copies: DocumentCopies) -> None:
         """The document of the last change matched. Nothing follows."""
 
+    def flush(self, note: Callable[[Iterable[EJSONValue]], object]) -> None:
+        """Print what the methods above have not printed yet.
+
+        Args:
+            note: Prints a note on values that JavaScript cannot represent, if the values come from the texts of events.
+        """
+
 
 class ChangeLines(Lines):
     """A line for each change: JSON for programs, `+ tasks/a {"n": 1}` for people."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        # Lines for programs are printed together: writing each by itself takes longer than all the rest.
+        self._changes: list[DocumentEvent] = []
+
+    @property
+    def takes_texts(self) -> bool:
+        """Whether the lines are for programs."""
+        return self._console.is_for_programs
 
     def print_all(self, copies: DocumentCopies) -> None:
         """Print each document as an added one."""
         for name, documents in copies.collections():
             for document in documents:
                 fields = dict(document)
-                self._print(DocumentAdded(name, cast(DocumentID, fields.pop("_id")), fields))
+                self.print_change(DocumentAdded(name, cast(DocumentID, fields.pop("_id")), fields), document, copies)
 
     def print_snapshots(self, snapshots: Mapping[str, Snapshot], note: Callable[[Iterable[EJSONValue]], bool]) -> bool:
         """Print each document as an added one, if the lines are JSON."""
@@ -180,16 +206,40 @@ class ChangeLines(Lines):
         return True
 
     def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> bool:
-        """Print the change."""
-        self._print(event)
-        return True
-
-    def _print(self, event: DocumentEvent) -> None:
+        """Print the change, for programs not before `flush`."""
         console = self._console
-        if console.shown_as is OutputFormat.PRETTY:
+        if console.is_for_programs:
+            self._changes.append(event)
+        elif console.shown_as is OutputFormat.PRETTY:
             console.write(terminal_text(change_line(event, console.limits()), color=console.colors_out))
         else:
             console.result(event_to_value(event))
+        return True
+
+    def flush(self, note: Callable[[Iterable[EJSONValue]], object]) -> None:
+        """Print the lines for programs."""
+        changes, self._changes = self._changes, []
+        for start in range(0, len(changes), _BLOCK):
+            events = changes[start : start + _BLOCK]
+            texts = printable([event.text or b"{}" if isinstance(event, _WITH_FIELDS) else b"{}" for event in events])
+            trees: list[dict[str, JSONValue | Raw]] = []
+            for event, found in zip(events, texts, strict=True):
+                if not isinstance(event, _WITH_FIELDS):
+                    trees.append(cast("dict[str, JSONValue | Raw]", ejson.encode(event_to_value(event))))
+                    continue
+                fields = event.fields if event.text is None else found
+                if event.text is not None and isinstance(fields, dict):
+                    note(fields.values())
+                tree: dict[str, JSONValue | Raw] = {
+                    "msg": "added" if isinstance(event, DocumentAdded) else "changed",
+                    "collection": event.collection,
+                    "id": event.id if isinstance(event.id, str) else ejson.encode(event.id),
+                    "fields": ejson.encode(fields) if isinstance(fields, dict) else fields,
+                }
+                if isinstance(event, DocumentChanged):
+                    tree["cleared"] = list(event.cleared)
+                trees.append(tree)
+            self._console.trees(trees)
 
 
 class DocumentLines(Lines):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
@@ -35,11 +34,15 @@ from .settings import ConnectionSettings
 if TYPE_CHECKING:
     from ..analysis.recording import Entry
 
-__all__ = ["logged_out", "observe_until_ready", "show_subscription"]
+__all__ = ["listener", "logged_out", "observe_until_ready", "show_subscription"]
 
 _Queued: TypeAlias = (
     DataReceived | DocumentsReceived | DocumentEvent | LoggedOut | SubscriptionReady | SubscriptionStopped
 )
+
+
+# The events that change a document.
+_CHANGES = (DocumentAdded, DocumentChanged, DocumentRemoved, DocumentMoved)
 
 
 def show_subscription(
@@ -78,23 +81,32 @@ def show_subscription(
         LoginNeeded: The server rejected the login after a reconnect.
         OutputError: The reader of the output is gone.
     """
+    selection = selection or Selection()
+    # With -v the number of documents is noted.
+    has_texts = (
+        follows
+        and matches is None
+        and selection.project is None
+        and lines.takes_texts
+        and not process.options.get("verbose")
+    )
     # The queue is closed before the client, whose thread may be paused until there is room in the queue.
     with (
         EventQueue[_Queued](process.clock, process.console.out.fd) as queue,
         connected(
             process,
             settings,
-            _listener(queue.put, collections),
+            listener(queue, collections),
             data_events=events,
             keep_documents=keep_documents,
             snapshots=keep_documents and not follows,
+            texts=has_texts,
         ) as client,
         queue,
     ):
         queue.hold = client.hold
         subscription = client.subscribe(name, *params)
-        selection = selection or Selection()
-        _Run(client, subscription, process, settings, lines, selection, follows, matches).show(queue)
+        _Run(client, subscription, process, settings, lines, selection, follows, matches, has_texts).show(queue)
 
 
 def observe_until_ready(
@@ -126,18 +138,22 @@ def logged_out(error: BaseException | None) -> LoginNeeded:
     return LoginNeeded(text, problem="ended")
 
 
-def _listener(put: Callable[[_Queued], object], collections: Collection[str]) -> Callable[[Event], None]:
+def listener(queue: EventQueue[_Queued], collections: Collection[str]) -> Callable[[Event], None]:
     """Return a listener for the client's thread that puts the relevant events into the queue."""
 
     def listen(event: Event) -> None:
         match event:
-            case DocumentAdded() | DocumentChanged() | DocumentRemoved() | DocumentMoved() | DataReceived():
+            case DocumentAdded() | DocumentChanged() | DataReceived():
                 if not collections or event.collection in collections:
-                    put(event)
+                    # Few large texts are as many bytes as many small ones.
+                    queue.put(event, 1 if event.text is None else 1 + (len(event.text) >> 10))
+            case DocumentRemoved() | DocumentMoved():
+                if not collections or event.collection in collections:
+                    queue.put(event)
             case DocumentsReceived(collections=found) if collections:
-                put(DocumentsReceived({name: snapshot for name, snapshot in found.items() if name in collections}))
+                queue.put(DocumentsReceived({name: found[name] for name in found if name in collections}))
             case DocumentsReceived() | SubscriptionReady() | SubscriptionStopped() | LoggedOut():
-                put(event)
+                queue.put(event)
             case _:
                 pass
 
@@ -155,7 +171,9 @@ class _Run(Struct):
     selection: Selection
     follows: bool
     matches: Matcher | None
+    has_texts: bool
     is_ready: bool = False
+    is_noted: bool = False
 
     def show(self, queue: EventQueue[_Queued]) -> None:
         """Print what the subscription brings."""
@@ -165,59 +183,68 @@ class _Run(Struct):
         lines, matches, copies = self.lines, self.matches, DocumentCopies(self.selection)
         snapshots: Mapping[str, Snapshot] = {}
         printed = 0
-        is_noted = False
         deadline = self.process.deadline
         is_endless = matches is None and "timeout" not in self.process.options
         while True:
             events = queue.take_all(deadline)
             if not events:
                 raise self._timeout_error()
-            for event in events:
-                if isinstance(event, DocumentsReceived):
-                    snapshots = event.collections
-                elif isinstance(event, SubscriptionReady):
-                    self.is_ready = True
-                    if not self.follows:
-                        with self.process.console.paged():
-                            self._print_snapshots(snapshots, copies)
+            try:
+                for event in events:
+                    if isinstance(event, _CHANGES):
+                        # What is printed as text needs no copy of the document.
+                        document = None if self.has_texts else copies.apply(event)
+                        if not self.is_noted and isinstance(event, DocumentAdded | DocumentChanged):
+                            self._note(event.fields.values())
+                        if self.follows and (selected := self.selection.change(event, document)) is not None:
+                            printed += lines.print_change(*selected, copies)
+                        if matches is not None and document is not None and matches(document):
+                            lines.end_changes(copies)
+                            return
+                    elif isinstance(event, DocumentsReceived):
+                        snapshots = event.collections
+                    elif isinstance(event, SubscriptionReady):
+                        self.is_ready = True
+                        if not self.follows:
+                            with self.process.console.paged():
+                                self._print_snapshots(snapshots, copies)
+                            return
+                        lines.flush(self._note)
+                        if self.process.options.get("verbose"):
+                            self.process.console.note(f"{self.subscription.name!r} is ready, documents: {copies.count}")
+                        lines.begin_changes(copies)
+                        if is_endless:
+                            deadline = None
+                    elif isinstance(event, SubscriptionStopped):
+                        lines.flush(self._note)
+                        self._end(event.error)
                         return
-                    if self.process.options.get("verbose"):
-                        self.process.console.note(f"{self.subscription.name!r} is ready, documents: {copies.count}")
-                    lines.begin_changes(copies)
-                    if is_endless:
-                        deadline = None
-                elif isinstance(event, SubscriptionStopped):
-                    self._end(event.error)
-                    return
-                elif isinstance(event, LoggedOut):
-                    # What the server publishes from now on is not for this user.
-                    raise logged_out(event.error)
-                elif isinstance(event, DataReceived):
-                    self.process.console.message(event.text)
-                    printed += 1
-                else:
-                    document = copies.apply(event)
-                    if not is_noted and isinstance(event, DocumentAdded | DocumentChanged):
-                        is_noted = note_losses(event.fields.values(), "a document", self.process)
-                    if self.follows and (selected := self.selection.change(event, document)) is not None:
-                        printed += lines.print_change(*selected, copies)
-                    if matches is not None and document is not None and matches(document):
-                        lines.end_changes(copies)
+                    elif isinstance(event, LoggedOut):
+                        # What the server publishes from now on is not for this user.
+                        raise logged_out(event.error)
+                    else:
+                        self.process.console.message(event.text)
+                        printed += 1
+                    if printed == self.selection.limit:
                         return
-                if printed == self.selection.limit:
-                    return
+            finally:
+                lines.flush(self._note)
+
+    def _note(self, values: Iterable[EJSONValue]) -> bool:
+        """Print one note on values that JavaScript cannot represent, and return whether it is printed."""
+        self.is_noted = self.is_noted or note_losses(values, "a document", self.process)
+        return self.is_noted
 
     def _print_snapshots(self, snapshots: Mapping[str, Snapshot], copies: DocumentCopies) -> None:
         """Print the documents of each collection."""
-        note = functools.partial(note_losses, where="a document", process=self.process)
-        if self.selection == Selection() and self.lines.print_snapshots(snapshots, note):
+        if self.selection == Selection() and self.lines.print_snapshots(snapshots, self._note):
             return
-        is_noted = False
         for name, snapshot in snapshots.items():
             for document in snapshot.documents():
                 copies.add(name, document)
-                is_noted = is_noted or note(document.values())
+                self._note(document.values())
         self.lines.print_all(copies)
+        self.lines.flush(self._note)
 
     def _end(self, error: BaseException | None) -> None:
         """Report that the server stopped the subscription."""

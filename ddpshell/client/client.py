@@ -125,6 +125,7 @@ class Client:
             and collections stay empty.
         snapshots: Report all documents in one event, `DocumentsReceived`, when a subscription is ready, in place of an event
             for each change of a document.
+        texts: Report fields as the text in which they arrived, where an event has the fields of one message.
         on_event: A callback for all events from the first one on; see the method `on_event`.
         frame_listener: Listens to the connections and to all frames, with secrets, for recordings.
         clock: Time source; tests pass a fake.
@@ -162,6 +163,7 @@ class Client:
         data_events: bool = False,
         keep_documents: bool = True,
         snapshots: bool = False,
+        texts: bool = False,
         on_event: Callable[[Event], object] | None = None,
         frame_listener: FrameListener | None = None,
         clock: Clock | None = None,
@@ -192,6 +194,7 @@ class Client:
         self._session.reports_data = data_events
         self._session.keeps_documents = keep_documents
         self._session.reports_snapshots = snapshots
+        self._session.documents.emits_texts = texts
         self._lifecycle = Lifecycle(random, reconnect=reconnect)
         self._callbacks: list[Callable[[Event], object]] = []
         # Ids of ended subscriptions whose documents are removed.

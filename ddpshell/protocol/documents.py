@@ -134,6 +134,8 @@ class Documents:
     def __init__(self, emit: Callable[[DocumentEvent], None]) -> None:
         #: Whether to emit changes: making events for a hundred thousand `added` takes longer than applying them.
         self.watched = False
+        #: Whether events have the text of fields in place of the fields, where nothing but the text of one message changes.
+        self.emits_texts = False
         self._emit = emit
         self._collections: dict[str, _Collection] = {}
         # The order of the ordered collections. Meteor's servers have none (C46).
@@ -207,7 +209,8 @@ class Documents:
             case Added():
                 self._add(message.collection, message.id, bytes(message.fields))
             case Changed():
-                self._change(message.collection, message.id, decode_fields(message.fields), message.cleared)
+                text = bytes(message.fields) if self.emits_texts else None
+                self._change(message.collection, message.id, decode_fields(message.fields), message.cleared, text)
             case Removed():
                 self._remove(message.collection, message.id)
             case AddedBefore():
@@ -225,7 +228,8 @@ class Documents:
             return
         self._insert(name, wire_id, fields)
         if self.watched and self._before is None:
-            self._emit(DocumentAdded(name, decode_document_id(wire_id), decode_fields(fields)))
+            text, read = (fields, {}) if self.emits_texts else (None, decode_fields(fields))
+            self._emit(DocumentAdded(name, decode_document_id(wire_id), read, text))
 
     def _insert(self, name: str, wire_id: str, stored: Stored) -> None:
         self._remember(name, wire_id, None)
@@ -233,7 +237,9 @@ class Documents:
         if self._orders and name in self._orders:
             self._orders[name].place(wire_id, None)
 
-    def _change(self, name: str, wire_id: str, fields: Fields, cleared: tuple[str, ...]) -> None:
+    def _change(
+        self, name: str, wire_id: str, fields: Fields, cleared: tuple[str, ...], text: bytes | None = None
+    ) -> None:
         collection = self._collections.setdefault(name, {})
         if wire_id not in collection:
             # A missing document is created (C44).
@@ -247,11 +253,13 @@ class Documents:
             document = collection[wire_id] = document.copy()
         # Whole top-level fields are replaced, and `cleared` wins (C42).
         for field in cleared:
-            fields.pop(field, None)
+            if field in fields:
+                del fields[field]
+                text = None
         gone = tuple(field for field in dict.fromkeys(cleared) if field in document)
         if self.watched and self._before is None:
             old = {field: document[field] for field in (*fields, *gone) if field in document}
-            self._emit_difference(name, wire_id, old, fields)
+            self._emit_difference(name, wire_id, old, fields, text)
         document.update(fields)
         for field in gone:
             del document[field]
@@ -337,15 +345,24 @@ class Documents:
             before = decode_fields(old) if isinstance(old, bytes) else old
             self._emit_difference(name, wire_id, before, self._read(name, wire_id))
 
-    def _emit_difference(self, name: str, wire_id: str, old: Fields, new: Fields) -> None:
-        changed = {
-            field: ejson.clone(value)
-            for field, value in new.items()
-            if field not in old or not ejson.equals(old[field], value)
-        }
+    def _emit_difference(self, name: str, wire_id: str, old: Fields, new: Fields, text: bytes | None = None) -> None:
+        """Emit how the fields have changed.
+
+        Args:
+            name: The name of the collection.
+            wire_id: The id of the document in the form of the wire.
+            old: The old fields.
+            new: The new fields.
+            text: The text of the new fields, to emit in their place if all of them have changed.
+        """
+        changed = [field for field, value in new.items() if field not in old or not ejson.equals(old[field], value)]
         cleared = tuple(field for field in old if field not in new)
-        if changed or cleared:
-            self._emit(DocumentChanged(name, decode_document_id(wire_id), changed, cleared))
+        if not (changed or cleared):
+            return
+        if text is not None and len(changed) < len(new):
+            text = None
+        fields = {field: ejson.clone(new[field]) for field in changed} if text is None else {}
+        self._emit(DocumentChanged(name, decode_document_id(wire_id), fields, cleared, text))
 
 
 def _check_readable(data: bytes) -> None:

@@ -136,11 +136,19 @@ class SubscriptionStopped(Struct, frozen=True, gc=False):
 
 
 class DocumentAdded(Struct, frozen=True, gc=False):
-    """A document was added to a collection."""
+    """A document was added to a collection.
+
+    Args:
+        collection: The name of the collection.
+        id: The id of the document.
+        fields: Its fields.
+        text: The fields as the EJSON text in which they arrived, in place of `fields`; only for clients with `texts=True`.
+    """
 
     collection: str
     id: DocumentID
     fields: dict[str, Any]
+    text: bytes | None = None
 
 
 class DocumentChanged(Struct, frozen=True, gc=False):
@@ -151,12 +159,15 @@ class DocumentChanged(Struct, frozen=True, gc=False):
         id: The id of the document.
         fields: The new values by field name.
         cleared: The names of removed fields.
+        text: The new values as the EJSON text in which they arrived, in place of `fields`; only for clients with `texts=True`,
+            and only if all values in the text are new.
     """
 
     collection: str
     id: DocumentID
     fields: dict[str, Any]
     cleared: tuple[str, ...]
+    text: bytes | None = None
 
 
 class DocumentRemoved(Struct, frozen=True, gc=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ from ..exceptions import EJSONError
 from .codec import DocumentID, decode_document_id, ejson_value
 from .messages import Raw
 
-__all__ = ["Document", "Fields", "Snapshot", "Stored", "decode_fields"]
+__all__ = ["Document", "Fields", "Snapshot", "Stored", "decode_fields", "printable"]
 
 #: A document as applications see it: its fields and its `_id`.
 Document: TypeAlias = dict[str, Any]
@@ -55,19 +55,24 @@ class Snapshot:
         """
         items = iter(self._documents.items())
         while chunk := list(islice(items, size)):
-            texts = plain_texts([stored if isinstance(stored, bytes) else b"{}" for _, stored in chunk])
+            # Most ids are texts, for which calling a function would take longer than all the rest.
             yield [
-                (
-                    # Most ids are texts, for which calling a function would take longer than all the rest.
-                    wire_id if wire_id[:1] not in "-~" and len(wire_id) != 24 else decode_document_id(wire_id),
-                    stored
-                    if not isinstance(stored, bytes)
-                    else decode_fields(stored)
-                    if text is None or (b'"_id"' in stored and _has_id(stored))
-                    else text,
-                )
-                for (wire_id, stored), text in zip(chunk, texts, strict=True)
+                (wire_id if wire_id[:1] not in "-~" and len(wire_id) != 24 else decode_document_id(wire_id), fields)
+                for (wire_id, _), fields in zip(chunk, printable([stored for _, stored in chunk]), strict=True)
             ]
+
+
+def printable(documents: Sequence[Stored]) -> list[Raw | Fields]:
+    """Return the fields of each document: as a text that can be printed as it is, or else decoded."""
+    texts = plain_texts([stored if isinstance(stored, bytes) else b"{}" for stored in documents])
+    return [
+        stored
+        if not isinstance(stored, bytes)
+        else decode_fields(stored)
+        if text is None or (b'"_id"' in stored and _has_id(stored))
+        else text
+        for stored, text in zip(documents, texts, strict=True)
+    ]
 
 
 class _WithID(msgspec.Struct):

@@ -18,11 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ddpshell
+from ddpshell.cli import subscription
 from ddpshell.cli.document_lines import ChangeLines, CountLines, DocumentCopies, DocumentLines, Lines, TableLines
+from ddpshell.cli.event_queue import EventQueue
 from ddpshell.cli.output import Console, OutputFormat, Stream
 from ddpshell.cli.process import GivenOptions
 from ddpshell.cli.settings import ConnectionSettings
 from ddpshell.client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
+from ddpshell.clock import SystemClock
 from ddpshell.ejson import ObjectID
 from ddpshell.ejson.convert import loss_note
 from ddpshell.exceptions import EJSONError
@@ -240,6 +243,19 @@ def test_a_pausing_consumer_loses_neither_the_connection_nor_a_line(
         process.send_signal(signal.SIGINT)
         ran = finished(process)
         assert ran.err in ("", "ddp: error: interrupted\n")
+
+
+def test_a_large_text_counts_as_many_small_ones_when_the_consumer_is_slow() -> None:
+    held: list[bool] = []
+    with EventQueue[Any](SystemClock(), capacity=20) as waiting:
+        waiting.hold = held.append
+        listen = subscription.listener(waiting, ["c"])
+        listen(DocumentAdded("other", "a", {}, b"x" * 30_000))
+        for number in range(9):
+            listen(DocumentAdded("c", str(number), {}, b"{}"))
+        assert not held
+        listen(DocumentChanged("c", "a", {}, (), b"x" * 30_000))
+        assert held == [True]
 
 
 class TestEvents:
@@ -585,7 +601,9 @@ class TestSnapshots:
                     copies.add(name, document)
                     if not notes:
                         note(document.values())
-            ChangeLines(paper).print_all(copies)
+            changes = ChangeLines(paper)
+            changes.print_all(copies)
+            changes.flush(note)
         lines = paper.read().splitlines()
         for line in lines:
             assert escape_json(line) == line
@@ -643,6 +661,85 @@ class TestSnapshots:
             assert self.lines(paper, texts, is_fast=True) == self.lines(paper, texts, is_fast=False)
 
 
+class TestTexts:
+    """Changes are printed from the texts of messages. The lines must have the values of those that are made from values."""
+
+    @staticmethod
+    def lines(paper: Paper, messages: list[DataMessage], *, emits_texts: bool) -> tuple[str, bool]:
+        events: list[DocumentEvent] = []
+        documents, lines, notes = Documents(events.append), ChangeLines(paper), list[str]()
+
+        def note(values: Iterable[Any]) -> None:
+            found = loss_note(values, "a document")
+            notes.extend([found] if found is not None else [])
+
+        documents.watched, documents.emits_texts = True, emits_texts
+        is_refused = False
+        for message in messages:
+            try:
+                documents.apply(message)
+            except EJSONError:
+                is_refused = True
+        for event in events:
+            if isinstance(event, DocumentAdded | DocumentChanged):
+                note(event.fields.values())
+            lines.print_change(event, None, DocumentCopies())
+        lines.flush(note)
+        return repr([json.loads(line) for line in paper.read().splitlines()]), bool(notes) or is_refused
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from("ab"),
+                st.sampled_from([Added, Changed, Removed]),
+                st.dictionaries(st.sampled_from(["n", "s", "_id"]), json_trees(max_leaves=4), max_size=3),
+                st.sampled_from([(), ("n",), ("n", "other")]),
+            ),
+            max_size=8,
+        )
+    )
+    def test_random_messages_print_the_same_values(
+        self,
+        tmp_path_factory: pytest.TempPathFactory,
+        steps: list[tuple[str, type[Added | Changed | Removed], dict[str, Any], tuple[str, ...]]],
+    ) -> None:
+        messages: list[DataMessage] = []
+        for id_, kind, fields, cleared in steps:
+            text = Raw(json.dumps(fields).encode())
+            if kind is Added:
+                messages.append(Added(collection="c", id=id_, fields=text))
+            elif kind is Changed:
+                messages.append(Changed(collection="c", id=id_, fields=text, cleared=cleared))
+            else:
+                messages.append(Removed(collection="c", id=id_))
+        with (tmp_path_factory.mktemp("out") / "out").open("a") as file:
+            paper = Paper(file)
+            paper.configure(OutputFormat.JSON)
+            fast, slow = (self.lines(paper, messages, emits_texts=emits) for emits in (True, False))
+        assert fast == slow
+
+    def test_the_text_is_printed_if_all_values_in_it_are_new(self, paper: Paper) -> None:
+        paper.configure(OutputFormat.JSON)
+        events: list[DocumentEvent] = []
+        documents = Documents(events.append)
+        documents.watched = documents.emits_texts = True
+        documents.apply(Added(collection="c", id="a", fields=Raw(b'{"n": 1e2, "s": "x"}')))
+        documents.apply(Changed(collection="c", id="a", fields=Raw(b'{"n": 1e3}')))
+        documents.apply(Changed(collection="c", id="a", fields=Raw(b'{"n":1e4,"s":"x"}')))
+        documents.apply(Changed(collection="c", id="a", fields=Raw(b'{"n":1e4}')))
+        documents.apply(Changed(collection="c", id="a", fields=Raw(b'{"n":1e5,"s":"y"}'), cleared=("s",)))
+        lines = ChangeLines(paper)
+        for event in events:
+            lines.print_change(event, None, DocumentCopies())
+        lines.flush(lambda _: None)
+        assert paper.read().splitlines() == [
+            '{"msg":"added","collection":"c","id":"a","fields":{"n":1e2,"s":"x"}}',
+            '{"msg":"changed","collection":"c","id":"a","fields":{"n":1e3},"cleared":[]}',
+            '{"msg":"changed","collection":"c","id":"a","fields":{"n":10000.0},"cleared":[]}',
+            '{"msg":"changed","collection":"c","id":"a","fields":{"n":100000.0},"cleared":["s"]}',
+        ]
+
+
 # ------------------------------------------------------------------------------------------------------ the lines
 class Paper(Console):
     """A console whose output is a file."""
@@ -671,6 +768,7 @@ def follow(lines: Lines, events: list[DocumentEvent], ready_after: int = 0) -> N
             lines.begin_changes(copies)
         document = copies.apply(event)
         lines.print_change(event, document, copies)
+    lines.flush(lambda _: None)
 
 
 EVENTS: list[DocumentEvent] = [
