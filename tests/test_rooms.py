@@ -96,7 +96,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "time": ("clock.py",),
     # The network.
     "errno": ("client/", "server/", "cli/"),
-    "http": ("server/transport.py",),
+    "http": ("tap/link.py",),
     "select": ("clock.py",),
     "selectors": ("clock.py", "client/", "cli/event_queue.py", "cli/background_stream.py"),
     "socket": (

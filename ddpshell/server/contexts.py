@@ -15,17 +15,18 @@ from .. import ejson
 from ..clock import Event
 from ..ejson import EJSONValue
 from ..protocol.codec import DocumentID, encode_document_id
-from ..protocol.messages import Result, Updated
+from ..protocol.messages import Message, Result, Updated
 from ..protocol.random_stream import RandomStream
 from .handlers import Handler, result_or_error, result_or_error_async
 from .merge_box import Change
 
 __all__ = [
+    "Client",
+    "ClientSubscriptions",
     "ConnectionHandle",
     "MethodInvocation",
     "Publishable",
     "Subscription",
-    "UserSetter",
     "client_address",
     "current_invocation",
     "invoke",
@@ -55,15 +56,28 @@ _VISIBLE_HEADERS = (
 # ------------------------------------------------------------------------------------------------------- the connection
 
 
-class _Session(Protocol):
-    """The session behind a `ConnectionHandle`."""
+class Client(Protocol):
+    """A client's connection, which sends messages and has the session."""
 
     lock: threading.RLock
+
+    @property
+    def handle(self) -> ConnectionHandle:
+        """The connection as the application sees it."""
+        ...
 
     @property
     def user_id(self) -> str | None: ...
     def close(self) -> None: ...
     def call_later(self, callbacks: Iterable[Callable[[], object]]) -> None: ...
+
+    def send(self, *messages: Message | str) -> None:
+        """Send messages, which can be encoded already, without other messages between them."""
+        ...
+
+    def wait_for_reader(self) -> None:
+        """On a worker thread, wait until a slow client has read more."""
+        ...
 
 
 class ConnectionHandle:
@@ -75,7 +89,7 @@ class ConnectionHandle:
         http_headers: The headers of the WebSocket's request that applications can see (U19), with names in lower case.
     """
 
-    def __init__(self, session: _Session, id_: str, address: str | None, headers: Mapping[str, str]) -> None:
+    def __init__(self, session: Client, id_: str, address: str | None, headers: Mapping[str, str]) -> None:
         self.id = id_
         self.client_address = address
         self.http_headers = headers
@@ -133,17 +147,16 @@ def visible_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: headers[name] for name in _VISIBLE_HEADERS if name in headers}
 
 
-# ----------------------------------------------------------------------------------------------------------- the method
+class ClientSubscriptions(Protocol):
+    """A client's subscriptions, which merge and send what a `Subscription` publishes, and change the user."""
 
+    lock: threading.RLock
 
-#: The call that this thread or task runs for; None outside of a call.
-current_invocation: contextvars.ContextVar[MethodInvocation | None] = contextvars.ContextVar(
-    "current_invocation", default=None
-)
-
-
-class UserSetter(Protocol):
-    """Changes the user of the session that a call belongs to."""
+    @property
+    def handle(self) -> ConnectionHandle: ...
+    def publish(self, subscription: Subscription, change: Change) -> None: ...
+    def ready(self, subscription: Subscription) -> None: ...
+    def stop(self, subscription: Subscription, error: BaseException | None = None) -> None: ...
 
     def set_user(self, user_id: str | None) -> None:
         """Change the user, and return when all publications have run again (S66)."""
@@ -152,6 +165,15 @@ class UserSetter(Protocol):
     def set_user_async(self, user_id: str | None) -> Awaitable[None]:
         """Do the same on the event loop."""
         ...
+
+
+# ----------------------------------------------------------------------------------------------------------- the method
+
+
+#: The call that this thread or task runs for; None outside of a call.
+current_invocation: contextvars.ContextVar[MethodInvocation | None] = contextvars.ContextVar(
+    "current_invocation", default=None
+)
 
 
 class MethodInvocation:
@@ -173,7 +195,7 @@ class MethodInvocation:
         random_seed: str | None = None,
         unblock: Callable[[], None] = lambda: None,
         send: Callable[[Result | Updated], None] = lambda message: None,
-        session: UserSetter | None = None,
+        session: ClientSubscriptions | None = None,
         parent: MethodInvocation | None = None,
     ) -> None:
         self.name = name
@@ -241,7 +263,7 @@ class MethodInvocation:
         """Whether this method, or a method that called it, has called `unblock()`."""
         return self._is_unblocked or (self._parent is not None and self._parent.is_unblocked)
 
-    def _changeable_session(self, user_id: str | None) -> UserSetter:
+    def _changeable_session(self, user_id: str | None) -> ClientSubscriptions:
         if user_id is not None and not isinstance(user_id, str):
             raise TypeError(f"a user id is a string or None, not {type(user_id).__name__}")  # S67
         if self._session is None:
@@ -294,18 +316,6 @@ class Publishable(Protocol):
         ...
 
 
-class _Publisher(Protocol):
-    """The client's subscriptions, which merge and send what a `Subscription` publishes."""
-
-    lock: threading.RLock
-
-    @property
-    def handle(self) -> ConnectionHandle: ...
-    def publish(self, subscription: Subscription, change: Change) -> None: ...
-    def ready(self, subscription: Subscription) -> None: ...
-    def stop(self, subscription: Subscription, error: BaseException | None = None) -> None: ...
-
-
 class Subscription:
     """One client's subscription, for the publication that serves it. All methods can be called from any thread.
 
@@ -322,7 +332,7 @@ class Subscription:
 
     def __init__(
         self,
-        publisher: _Publisher,
+        publisher: ClientSubscriptions,
         handler: Handler,
         id_: str | None,
         params: list[EJSONValue],

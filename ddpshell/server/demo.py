@@ -196,14 +196,13 @@ def _add_waiting(server: Server) -> None:
     @server.method
     def slow(this: MethodInvocation, ms: float) -> float:
         check(ms, int, float)
-        _wait(this, ms)
+        if this.connection is not None:
+            this.connection.wait_closed(_seconds(ms))
         return ms
 
     def slow_unblocked(this: MethodInvocation, ms: float) -> float:
-        check(ms, int, float)
         this.unblock()
-        _wait(this, ms)
-        return ms
+        return slow(this, ms)
 
     server.method("slowUnblocked")(slow_unblocked)
     server.method("slow_unblocked")(slow_unblocked)
@@ -369,11 +368,6 @@ def _add_publications(server: Server) -> None:
     def part(sub: Subscription, fields: Any = None) -> None:
         sub.added("parts", "doc", fields if isinstance(fields, Mapping) else {})
         sub.ready()
-
-
-def _wait(this: MethodInvocation, ms: float) -> None:
-    if this.connection is not None:
-        this.connection.wait_closed(_seconds(ms))
 
 
 def _seconds(ms: float, *, least: float = 0) -> float:

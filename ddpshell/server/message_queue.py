@@ -14,14 +14,16 @@ from functools import partial
 from itertools import repeat
 from typing import Any, TypeAlias, assert_never
 
+from msgspec import Struct
+
 from ..exceptions import EJSONError, MethodError
 from ..protocol.messages import ABSENT, Message, Nosub, Result, Updated
 from ..protocol.server_session import MessageRefused, MethodReceived, SubReceived, UnsubReceived
-from .contexts import MethodInvocation, invoke, invoke_async
+from .contexts import Client, MethodInvocation, invoke, invoke_async
 from .handlers import Handler, result_or_error, result_or_error_async, result_text, wire_error
 from .registrations import Attempt, call_hooks
 from .runtime import Runtime
-from .subscriptions import Client, Subscriptions
+from .subscriptions import Subscriptions
 
 __all__ = ["MessageQueue"]
 
@@ -42,21 +44,18 @@ _Entry: TypeAlias = MethodReceived | SubReceived | UnsubReceived | MessageRefuse
 _Started: TypeAlias = tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]]
 
 
-class _Execution:
+class _Execution(Struct):
     """The handling of one message.
 
     Args:
         started_at: The time on the event loop's clock.
-
-    Attributes:
         owns_queue: Whether the next message has to wait for this one.
         sent: The kinds of messages that the method has sent itself.
     """
 
-    def __init__(self, started_at: float) -> None:
-        self.started_at = started_at
-        self.owns_queue = True
-        self.sent: frozenset[type[Message]] = frozenset()
+    started_at: float
+    owns_queue: bool = True
+    sent: frozenset[type[Message]] = frozenset()
 
 
 class MessageQueue:

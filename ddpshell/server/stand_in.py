@@ -68,13 +68,7 @@ class LoopTime:
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(seconds, future.set_result, None)
-        try:
-            await future
-        finally:
-            timer.cancel()
+        await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=seconds)
 
 
 class StandIn:

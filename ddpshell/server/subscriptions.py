@@ -4,42 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import threading
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, cast
+from typing import cast
 
 from .. import ejson
 from ..ejson import EJSONValue
 from ..exceptions import EJSONError
 from ..protocol import codec
 from ..protocol.messages import EMPTY_OBJECT, Added, Changed, Message, Nosub, Raw, Ready, Removed
-from .contexts import ConnectionHandle, Subscription, current_invocation
+from .contexts import Client, ConnectionHandle, Subscription, current_invocation
 from .handlers import Handler, call_all, wire_error
 from .merge_box import Change, MergeBox
 from .registrations import ActivityKind
 from .runtime import Runtime
 from .transport import SharedText
 
-__all__ = ["Client", "Subscriptions"]
-
-
-class Client(Protocol):
-    """The client's connection, which sends messages."""
-
-    lock: threading.RLock
-
-    @property
-    def handle(self) -> ConnectionHandle:
-        """The connection as the application sees it."""
-        ...
-
-    def send(self, *messages: Message | str) -> None:
-        """Send messages, which can be encoded already, without other messages between them."""
-        ...
-
-    def wait_for_reader(self) -> None:
-        """On a worker thread, wait until a slow client has read more."""
-        ...
+__all__ = ["Subscriptions"]
 
 
 class Subscriptions:
@@ -208,7 +188,7 @@ class Subscriptions:
     # ------------------------------------------------------------------------------------------------------- the user
 
     def set_user(self, user_id: str | None) -> None:
-        """See UserSetter. Must be called on a worker thread."""
+        """See ClientSubscriptions. Must be called on a worker thread."""
         if self._runtime.on_loop_thread:
             raise RuntimeError("in an `async def` method, await this.set_user_id_async(...)")
         before, subscriptions = self._start_user_change(user_id)
@@ -230,7 +210,7 @@ class Subscriptions:
             self._finish_user_change(before)
 
     async def set_user_async(self, user_id: str | None) -> None:
-        """See UserSetter. Must be called on the event loop."""
+        """See ClientSubscriptions. Must be called on the event loop."""
         runtime = self._runtime
         before, subscriptions = await runtime.call_on_worker(lambda: self._start_user_change(user_id), self._client)
         outside = contextvars.copy_context()

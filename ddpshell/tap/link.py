@@ -13,6 +13,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Literal
 
 from msgspec import Struct
@@ -33,14 +34,6 @@ _DDP_PATH = re.compile(r"(?!.*/__meteor__hmr__/)[^?]*/websocket/?(?:\?.*)?")
 _LINGER = 2.0
 
 _FAMILIES = {None: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
-
-_PHRASES = {
-    400: "Bad Request",
-    405: "Method Not Allowed",
-    431: "Request Header Fields Too Large",
-    501: "Not Implemented",
-    502: "Bad Gateway",
-}
 
 
 class Upstream:
@@ -360,7 +353,7 @@ class Link:
             return
         body = f"ddp tap: {text}\n".encode()
         head = (
-            f"HTTP/1.1 {status} {_PHRASES[status]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         client.write(head.encode() + (b"" if self._exchange is not None and self._exchange.method == "HEAD" else body))

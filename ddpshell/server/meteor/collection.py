@@ -262,7 +262,7 @@ class Collection:
             except Exception as error:
                 wake_up_now()
                 # The caller who writes and the other observers must not get this exception.
-                if query.failed is not None and (query.is_published or isinstance(error, QueryError)):
+                if query.failed is not None and (query.shape is not None or isinstance(error, QueryError)):
                     self.detach(query)
                     query.failed(error)
                 else:
@@ -300,7 +300,7 @@ class Cursor:
         return self._collection.name
 
     def __iter__(self) -> Iterator[Document]:
-        return iter([self._project(document) for _, document in self._results(self._matches)])
+        return iter([self._project(document) for _, document in self.results(self._matches)])
 
     def fetch(self) -> list[Document]:
         """Return all results."""
@@ -308,7 +308,7 @@ class Cursor:
 
     def count(self) -> int:
         """Return the number of results."""
-        return len(self._results(self._matches))
+        return len(self.results(self._matches))
 
     def observe_changes(self, observer: Observer) -> Callable[[], None]:
         """Call `observer` for all current results before this method returns, and from then on for all changes.
@@ -340,12 +340,9 @@ class Cursor:
         matches = _CachedMatcher(self._matches)
         matches.prepare(document for _, document in self._collection.documents())
         with _lock, others_waiting():
-            query: _LiveQuery
-            results = self._results(matches)
-            if self._skip or self._limit:
-                query = _WindowQuery(self, notify, failed, shape, lambda: self._results(matches.renewed()), results)
-            else:
-                query = _PlainQuery(self, notify, failed, shape)
+            results = self.results(matches)
+            shown = dict(results) if self._skip or self._limit else None
+            query = _LiveQuery(self, matches, notify, failed, shape, shown)
             for key, document in results:
                 notify(Change("added", self.collection_name, key, self.fields(document)))
             self._collection.attach(query)
@@ -361,7 +358,8 @@ class Cursor:
         fields.pop("_id", None)
         return fields
 
-    def _results(self, matches: Matcher) -> list[tuple[str, Document]]:
+    def results(self, matches: Matcher) -> list[tuple[str, Document]]:
+        """Return the documents that match, in order, and without those that are skipped, with their wire ids."""
         found = [(key, document) for key, document in self._collection.documents() if matches(document)]
         if self._sort is not None:
             sort_key = self._sort
@@ -402,99 +400,69 @@ class _CachedMatcher:
         return self
 
 
-class _Write:
+class _Write(Struct):
     """A document before and after a write, and what the write means for published queries, by their shape."""
 
-    def __init__(self, key: str, old: Document | None, new: Document | None) -> None:
-        self.key = key
-        self.old = old
-        self.new = new
-        self.changes: dict[Hashable, Change | None] = {}
+    key: str
+    old: Document | None
+    new: Document | None
+    changes: dict[Hashable, Change | None] = {}
 
 
-class _LiveQuery:
+class _LiveQuery(Struct, eq=False):
     """Turns a write into changes of the results.
 
     Args:
         cursor: The query.
+        matches: The query's selector.
         notify: Called with each change of the results.
         failed: See `Observer`.
-        shape: If a publication observes, what decides which documents and fields it gets; otherwise None.
+        shape: If a publication observes, what decides which documents and fields it gets; None for a function of the application.
+        shown: The results of a query with skip or limit, by wire id. Without them, whether a document is a result depends on
+            nothing else, so no state is needed.
     """
 
-    def __init__(
-        self,
-        cursor: Cursor,
-        notify: Callable[[Change], object],
-        failed: Callable[[Any], object] | None,
-        shape: Hashable,
-    ) -> None:
-        self._cursor = cursor
-        self._notify = notify
-        self._shape = shape
-        self.failed = failed
-        # Whether a publication observes, and not a function of the application.
-        self.is_published = shape is not None
+    cursor: Cursor
+    matches: _CachedMatcher
+    notify: Callable[[Change], object]
+    failed: Callable[[Any], object] | None
+    shape: Hashable
+    shown: dict[str, Document] | None
 
     def document_written(self, write: _Write) -> None:
-        raise AssertionError
+        if self.shown is not None:
+            # A changed document can affect other results, so run the query again and compare.
+            before, self.shown = self.shown, dict(self.cursor.results(self.matches.renewed()))
+            gone = [key for key in before if key not in self.shown]
+            for key in [*gone, *self.shown]:
+                old, new = before.get(key), self.shown.get(key)
+                self._notify(None if old is new else self._change(key, old, new))
+            return
+        try:
+            change = write.changes[self.shape]
+        except KeyError:
+            was, is_now = self.cursor.matches(write.old), self.cursor.matches(write.new)
+            change = self._change(write.key, write.old if was else None, write.new if is_now else None)
+            if self.shape is not None:
+                write.changes[self.shape] = change
+        self._notify(change)
+
+    def _notify(self, change: Change | None) -> None:
+        if change is not None:
+            self.notify(change)
 
     def _change(self, key: str, old: Document | None, new: Document | None) -> Change | None:
         """Return how a result changes, whose documents before and after are given."""
-        name, for_many = self._cursor.collection_name, self.is_published
+        collection, for_many = self.cursor.collection_name, self.shape is not None
         if new is None:
-            return None if old is None else Change("removed", name, key, for_many=for_many)
-        fields = self._cursor.fields(new)
+            return None if old is None else Change("removed", collection, key, for_many=for_many)
+        fields = self.cursor.fields(new)
         if old is None:
-            return Change("added", name, key, fields, for_many=for_many)
-        before = self._cursor.fields(old)
+            return Change("added", collection, key, fields, for_many=for_many)
+        before = self.cursor.fields(old)
         changed = differing(before, fields)
         cleared = tuple(name for name in before if name not in fields)
-        return Change("changed", name, key, changed, cleared, for_many) if changed or cleared else None
-
-
-class _PlainQuery(_LiveQuery):
-    """A query without skip and limit. Whether a document is a result depends on nothing else, so no state is needed."""
-
-    def document_written(self, write: _Write) -> None:
-        try:
-            change = write.changes[self._shape]
-        except KeyError:
-            change = self._change(
-                write.key,
-                write.old if self._cursor.matches(write.old) else None,
-                write.new if self._cursor.matches(write.new) else None,
-            )
-            if self.is_published:
-                write.changes[self._shape] = change
-        if change is not None:
-            self._notify(change)
-
-
-class _WindowQuery(_LiveQuery):
-    """A query with skip or limit. A changed document can affect other results, so run the query again and compare."""
-
-    def __init__(
-        self,
-        cursor: Cursor,
-        notify: Callable[[Change], object],
-        failed: Callable[[Any], object] | None,
-        shape: Hashable,
-        results: Callable[[], list[tuple[str, Document]]],
-        shown: list[tuple[str, Document]],
-    ) -> None:
-        super().__init__(cursor, notify, failed, shape)
-        self._results = results
-        self._shown = dict(shown)
-
-    def document_written(self, write: _Write) -> None:
-        before, self._shown = self._shown, dict(self._results())
-        gone = [key for key in before if key not in self._shown]
-        for key in [*gone, *self._shown]:
-            old, new = before.get(key), self._shown.get(key)
-            change = None if old is new else self._change(key, old, new)
-            if change is not None:
-                self._notify(change)
+        return Change("changed", collection, key, changed, cleared, for_many) if changed or cleared else None
 
 
 def _upsert_base(selector: Mapping[str, EJSONValue]) -> Document:

@@ -372,7 +372,7 @@ def test_publications_that_share_their_work_send_the_usual_messages(steps: list[
     runtime = Runtime(Registrations(Options()), loop, threading.current_thread(), Workers(1, "w"))
     collection = Collection("c")
     publish = Handler("docs", lambda sub: None, context="sub")
-    pairs = [(_Inbox(), _Inbox()) for _ in range(3)]
+    pairs: list[tuple[Any, Any]] = [(_Inbox(), _Inbox()) for _ in range(3)]
     subscriptions = [tuple(Subscriptions(inbox, runtime) for inbox in pair) for pair in pairs]
     running: list[tuple[Subscription, Subscription]] = []
     everything: list[tuple[str, Any, Any]] = [("sub", which, ({}, None, 0)) for which in (0, 1)]
