@@ -39,9 +39,7 @@ def test_control_c_discards_a_line_or_stops_a_wait(home: Path, term: str) -> Non
         window.press("call slowUnblocked 60000\r")
         window.wait_for("slowUnblocked 60000")
         window.wait_for_prompt()
-        window.press("wait\r")
-        window.wait_for("wait")
-        window.interrupt_until("stopped waiting; 1 command continues, see `pending`")
+        window.interrupt_until("stopped waiting; 1 command continues, see `pending`", "wait")
         window.press("call upper whole\r")
         window.wait_for('] "WHOLE"')
         assert '"HALF' not in window.plain

@@ -153,9 +153,17 @@ class Window:
         while not look():
             assert self._read(max(0.0, deadline - clock.now()) or -1), f"{seen!r} did not appear:\n{self.text}"
 
-    def interrupt_until(self, text: str) -> None:
-        """Press Ctrl-C until a text is visible. A Ctrl-C can get lost while another program gets the terminal."""
+    def interrupt_until(self, text: str, command: str = "") -> None:
+        """Press Ctrl-C until a text is visible. A Ctrl-C can get lost while another program gets the terminal.
+
+        Args:
+            text: The text.
+            command: A command to type first. A terminal discards a line with a Ctrl-C before the shell has read the line.
+        """
         for _ in range(50):
+            if command:
+                self.press(f"{command}\r")
+                self._read(0.2)
             self.press("\x03")
             while text not in self.plain and self._read(0.2):
                 pass
