@@ -41,6 +41,7 @@ __all__ = [
     "make_private",
     "os_error_reason",
     "plain_text_warning",
+    "replace_private",
     "saved_login",
     "server_of",
     "user_names",
@@ -306,21 +307,7 @@ class LoginStore:
         make_private(self._folder, others=0)
         path = self._path(login)
         before = self._read(path)
-        new = path.with_suffix(f".{os.getpid()}.new")
-        new.unlink(missing_ok=True)
-        # O_EXCL makes sure that this process creates the file, and only its owner can read it from the beginning.
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                # A umask may remove even the owner's rights.
-                new.chmod(0o600)
-                file.write(_text(login))
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
+        replace_private(path, _text(login).encode(), is_synced=True)
         is_replaced = isinstance(before, SavedLogin) and before.token.token != login.token.token
         return before.token if isinstance(before, SavedLogin) and is_replaced else None
 
@@ -422,6 +409,36 @@ def make_private(folder: Path, *, others: int = 0o055) -> None:
     allowed = mode & (0o700 | others)
     if is_private and mode != allowed and hasattr(os, "geteuid") and status.st_uid == os.geteuid():
         folder.chmod(allowed)
+
+
+def replace_private(path: Path, data: bytes, *, mode: int = 0o600, is_synced: bool = False) -> None:
+    """Write a file completely or not at all. Only its owner can read it, with any umask.
+
+    Args:
+        path: The file, in a folder that exists.
+        data: The new content.
+        mode: The rights of the complete file.
+        is_synced: Wait until the file is on the disk.
+
+    Raises:
+        OSError: The file cannot be written. It has its old content.
+    """
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    new.unlink(missing_ok=True)
+    # O_EXCL makes sure that this process creates the file, and only its owner can read it from the beginning.
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            if is_synced:
+                os.fsync(file.fileno())
+        # A umask may remove even the owner's rights.
+        new.chmod(mode)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def _is_missing(folder: Path, error: OSError) -> bool:

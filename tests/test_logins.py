@@ -237,7 +237,7 @@ class TestSafety:
     def test_a_leftover_file_of_a_failed_write_is_replaced(self, store: Store, folder: Path) -> None:
         store.save(login())
         [file] = folder.iterdir()
-        file.with_suffix(f".{os.getpid()}.new").write_text("half")
+        file.with_name(f"{file.name}.{os.getpid()}.new").write_text("half")
         store.save(login(token="new"))
         assert [found.token.token for found in store.all()] == ["new"]
         assert len(list(folder.iterdir())) == 1

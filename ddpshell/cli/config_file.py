@@ -22,7 +22,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -249,22 +248,13 @@ def _key(name: str) -> str:
 
 def _replace(file: Path, text: str) -> None:
     """Write the file at once, readable only by its owner if it is new: it may have secrets, such as headers."""
-    from ..logins import make_private
+    from ..logins import make_private, replace_private
 
-    new = file.with_name(f"{file.name}.{os.getpid()}.new")
     try:
         if not file.parent.exists():
             make_private(file.parent)
-        mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
-        with contextlib.suppress(FileNotFoundError):
-            new.unlink()
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as output:
-            output.write(text.encode())
-        new.chmod(mode)
-        new.replace(file)
+        replace_private(file, text.encode(), mode=file.stat().st_mode & 0o777 if file.exists() else 0o600)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            new.unlink()
         raise CommandError(f"cannot write {file}: {error.strerror}") from error
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from ..logins import make_private, replace_private
 from ..text.prose import closest
 from .parser import Line, parse
 from .registry import Registry, Role, given
@@ -49,12 +49,9 @@ class UnknownNames:
             return
         entries = [*entries, entry] if is_unknown else [other for other in entries if other != entry]
         text = "".join([f"{json.dumps(entry)}\n" for entry in entries[-MAX_NAMES:]])
-        temporary = self._path.with_name(self._path.name + ".new")
         with contextlib.suppress(OSError):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-                file.write(text)
-            temporary.replace(self._path)
+            make_private(self._path.parent)
+            replace_private(self._path, text.encode())
 
     def _read(self) -> list[list[str]]:
         entries: list[list[str]] = []

@@ -32,7 +32,7 @@ from prompt_toolkit.lexers import DynamicLexer, PygmentsLexer
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import BaseStyle, DynamicStyle, Style, merge_styles
 
-from ...logins import make_private
+from ...logins import make_private, replace_private
 from ...text.escaping import escape_line
 from ...text.palette import StyledText, named_style
 from ...text.prose import cell_width, clip, duration, plural
@@ -449,11 +449,7 @@ class ShellHistory(FileHistory):
                 return
             data = self._path.read_bytes()[-SIZE_LIMIT // 2 :]
             # Each entry begins with a comment line.
-            start = data.find(b"\n# ")
-            temporary = self._path.with_name(self._path.name + ".new")
-            with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(data[start:])
-            temporary.replace(self._path)
+            replace_private(self._path, data[data.find(b"\n# ") :])
 
     def _fail(self, error: OSError) -> None:
         warn, self._warn = self._warn, None
