@@ -82,7 +82,7 @@ class TestFormats:
         assert ran.out.count(",") == 4999
         assert not HARMFUL.search(ran.out)
 
-    def test_color_can_be_forced(self, ddp: Command) -> None:
+    def test_the_option_forces_colors_on_a_pipe(self, ddp: Command) -> None:
         ran = ddp("call", "-o", "pretty", "--color", "always", "echo", "x", "5")
         assert COLOUR.sub("", ran.out) == '["x", 5]\n'
         assert ran.out.count("\x1b[") == 4
@@ -200,7 +200,9 @@ class TestTerminal:
         assert "... 12,345 more, use -o json" in shown
         assert shown.count("\n") < 2020
 
-    def test_no_color_is_obeyed(self, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_color_turns_off_the_colors_of_an_error(
+        self, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("NO_COLOR", "1")
         assert terminal("call", "nope").startswith("ddp: error: Method 'nope' not found [404]\n")
 

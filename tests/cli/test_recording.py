@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_written_is_a_usage_error(ddp: Command, tmp_path: 
     assert "--record: cannot write" in ran.err
 
 
-def test_secrets_need_a_recording(ddp: Command, server: LoopbackServer) -> None:
+def test_with_secrets_is_an_error_without_record(ddp: Command, server: LoopbackServer) -> None:
     ran = ddp("-u", server.url, "call", "upper", "x", "--with-secrets")
     assert (ran.code, ran.out) == (2, "")
     assert "--with-secrets needs --record FILE" in ran.err

@@ -107,7 +107,7 @@ def test_a_message_is_read(text: str, message: Message) -> None:
     assert decode(text) == message
 
 
-def test_absent_differs_from_null() -> None:
+def test_an_absent_field_differs_from_null() -> None:
     """C15."""
     absent, null = decode('{"msg":"result","id":"1"}'), decode('{"msg":"result","id":"1","result":null,"error":null}')
     assert isinstance(absent, Result)

@@ -147,7 +147,7 @@ def test_hostile_returns_control_characters(client: WireClient) -> None:
     assert "\x1b]52;" in text
 
 
-def test_now_is_a_date(client: WireClient) -> None:
+def test_now_returns_a_date(client: WireClient) -> None:
     moment = ejson.decode(client.call("now"))
     assert isinstance(moment, dt.datetime)
 

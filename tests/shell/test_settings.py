@@ -8,7 +8,7 @@ from ddpshell.exceptions import CommandError
 from ddpshell.shell.settings import SETTINGS, Settings
 
 
-def test_defaults_are_valid() -> None:
+def test_the_default_settings_are_valid() -> None:
     settings = Settings()
     for setting, value in settings:
         assert value == setting.default == setting.parse(value)

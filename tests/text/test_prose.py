@@ -29,7 +29,7 @@ from ddpshell.text.prose import cell_width, clip, point_at, wrapped
         pytest.param("\u65e5\u672c \u65e5\u672c", 6, "\u65e5\u672c\n\u65e5\u672c", id="wide characters"),
     ],
 )
-def test_lines_are_broken(text: str, width: int, expected: str) -> None:
+def test_long_lines_are_wrapped_at_spaces(text: str, width: int, expected: str) -> None:
     assert plain(wrapped([("", text)], width)) == expected
 
 

@@ -235,7 +235,7 @@ class TestUsage:
     @pytest.mark.parametrize(
         "url", ["example.com:3000", "10.1.2.3", "https://0.0.0.0", "localhost.example.com", "[2001:db8::1]:3000"]
     )
-    def test_another_machine_needs_yes(self, ddp: Command, url: str) -> None:
+    def test_a_load_test_of_another_machine_needs_yes(self, ddp: Command, url: str) -> None:
         process_without_terminal = ddp("bench", "call", "upper", "-u", url)
         assert process_without_terminal.code == 2
         assert "is another machine; add --yes if you may load it" in process_without_terminal.err

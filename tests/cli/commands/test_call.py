@@ -33,7 +33,7 @@ class TestResults:
     def test_the_result_of_a_method_is_printed(self, ddp: Command, words: list[str], out: str) -> None:
         assert ddp("call", *words) == (0, out, "")
 
-    def test_values_survive_unchanged(self, ddp: Command) -> None:
+    def test_printed_values_can_be_read_as_arguments_unchanged(self, ddp: Command) -> None:
         first = ddp("call", "-q", "types").out
         again = ddp("call", "-q", "identity", "-", stdin=first.encode())
         assert again == (0, first, "")

@@ -40,7 +40,7 @@ def test_a_ping_is_answered(table: Desk) -> None:
     assert line.count(" ms") == 1
 
 
-def test_several_pings_are_drawn(table: Desk) -> None:
+def test_several_pings_are_shown_as_blocks_or_as_a_histogram(table: Desk) -> None:
     summary, blocks = table.type("ping --count 20").splitlines()
     assert re.fullmatch(r"\[1\] 20 pongs, min/avg/max [\d.]+ ms, [\d.]+ ms, [\d.]+ ms", summary)
     assert re.fullmatch("[▁▂▃▄▅▆▇█]{20}", blocks)
@@ -113,7 +113,7 @@ def test_an_unreachable_server_is_tried_again(table: Desk, server: LoopbackServe
 # ------------------------------------------------------------------------------------------------------ the frames
 
 
-def test_debug_is_a_switch(table: Desk) -> None:
+def test_debug_turns_the_display_of_frames_on_and_off(table: Desk) -> None:
     assert table.type("debug") == "debug is off\n"
     assert table.type("debug on method up*") == "debug is on: method up*\n"
     shown = table.type("call upper a")
