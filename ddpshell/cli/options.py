@@ -6,8 +6,9 @@ can be repeated add up.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
@@ -26,10 +27,13 @@ __all__ = [
     "CONNECTION_OPTIONS",
     "GRAMMAR",
     "MARK",
+    "METHOD_NAME",
     "OUTPUT_OPTIONS",
+    "PROFILE",
+    "PUBLICATION_NAME",
+    "NameType",
     "Rows",
     "SectionOption",
-    "SeenName",
     "SharedOption",
     "TextOption",
     "ValueType",
@@ -93,6 +97,31 @@ class ValueType(click.ParamType[Any]):
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(incomplete, type="file")] if isinstance(self.kind, FileName) else []
+
+
+class NameType(click.ParamType[str]):
+    """Any text, for which completion offers names.
+
+    Args:
+        names: Returns the names, or the names with their descriptions.
+    """
+
+    name = "name"
+
+    def __init__(self, names: Callable[[click.Context], Sequence[str] | Mapping[str, str]]) -> None:
+        self._names = names
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Accept any text."""
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        """Return the names that begin like that."""
+        from click.shell_completion import CompletionItem
+
+        names = self._names(ctx)
+        texts = names if isinstance(names, Mapping) else dict.fromkeys(names)
+        return [CompletionItem(name, help=text) for name, text in texts.items() if name.startswith(incomplete)]
 
 
 class SectionOption(click.Option):
@@ -177,7 +206,7 @@ class SharedOption(SectionOption):
             case "choice":
                 attributes["type"] = click.Choice(row.choices)
             case "profile":
-                attributes["type"] = ProfileName()
+                attributes["type"] = PROFILE
             case kind:
                 attributes["type"] = ValueType(SETTING_TYPES[kind])
         if text is None:
@@ -196,24 +225,18 @@ class SharedOption(SectionOption):
         )
 
 
-class ProfileName(click.ParamType[str]):
-    """The name of a server in the config file."""
+def _profiles(ctx: click.Context) -> Sequence[str]:
+    from .settings import find_config
 
-    name = "profile"
+    # The command itself reports what is wrong with the file.
+    with contextlib.suppress(CommandError):
+        if (config := find_config({})) is not None:
+            return sorted(config.servers)
+    return ()
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        """Complete the names in the config file."""
-        from click.shell_completion import CompletionItem
 
-        from .settings import find_config
-
-        try:
-            config = find_config({})
-        except CommandError:
-            # The command itself reports what is wrong with the file.
-            return []
-        names = sorted(config.servers) if config is not None else []
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+#: The type of the name of a server in the config file.
+PROFILE = NameType(_profiles)
 
 
 def _collect(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -265,31 +288,17 @@ def shared_options(timeout: str | None = None, *, without: Collection[str] = ())
 # ------------------------------------------------------------------------------------------- the arguments of a call
 
 
-class SeenName(click.ParamType[str]):
-    """The name of a method or a publication. DDP cannot list names, so completion offers those typed earlier in the shell.
+def _seen_names(role: str) -> Sequence[str]:
+    from .call_arguments import earlier_names
 
-    Args:
-        role: METHOD or PUBLICATION.
-    """
+    # Completion cannot add quotes, so it leaves out names that need them.
+    return [name for name in earlier_names(role) if re.fullmatch(r"[\w./:@%+-]+", name)]
 
-    name = "name"
 
-    def __init__(self, role: str) -> None:
-        self._role = role
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Accept any text."""
-        return str(value)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        """Complete with earlier names, the latest first."""
-        from click.shell_completion import CompletionItem
-
-        from .call_arguments import earlier_names
-
-        found = [name for name in earlier_names(self._role) if name.startswith(incomplete)]
-        # Completion cannot add quotes, so it leaves out names that need them.
-        return [CompletionItem(name) for name in found if re.fullmatch(r"[\w./:@%+-]+", name)]
+#: The types of the names of methods and publications. DDP cannot list names, so completion offers those typed earlier in the
+#: shell, the latest first.
+METHOD_NAME = NameType(lambda ctx: _seen_names("METHOD"))
+PUBLICATION_NAME = NameType(lambda ctx: _seen_names("PUBLICATION"))
 
 
 def _keep_params(ctx: click.Context, param: click.Parameter, value: str | None) -> None:

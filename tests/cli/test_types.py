@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpshell.cli.options import ProfileName, ValueType
+from ddpshell.cli.options import PROFILE, ValueType
 from ddpshell.cli.types import (
     Cookie,
     FileName,
@@ -149,4 +149,4 @@ class TestCompletion:
         if content is not None:
             file.write_text(content)
         monkeypatch.setenv("DDP_CONFIG", str(file))
-        assert [item.value for item in ProfileName().shell_complete(CONTEXT, OPTION, typed)] == names
+        assert [item.value for item in PROFILE.shell_complete(CONTEXT, OPTION, typed)] == names

@@ -26,7 +26,7 @@ from ..connection import connected, wait_for_session
 from ..credentials import endpoint_of
 from ..event_queue import EventQueue
 from ..group import Command
-from ..options import ARGUMENTS, GRAMMAR, SeenName, option, shared_options
+from ..options import ARGUMENTS, GRAMMAR, PUBLICATION_NAME, option, shared_options
 from ..process import CheckFailed, Process, Progress
 from ..settings import ConnectionSettings, settings_of, state_file
 from ..types import FileName
@@ -295,7 +295,7 @@ audit = Command(
         "refuses all publications. For servers that you may test."
     ),
     params=[
-        click.Argument(["name"], metavar="[NAME]", required=False, type=SeenName("PUBLICATION")),
+        click.Argument(["name"], metavar="[NAME]", required=False, type=PUBLICATION_NAME),
         *ARGUMENTS,
         option(
             "--names",

@@ -31,9 +31,10 @@ from ..options import (
     ARGUMENTS,
     AT_LEAST_1,
     GRAMMAR,
+    METHOD_NAME,
     OUTPUT_OPTIONS,
+    PUBLICATION_NAME,
     Rows,
-    SeenName,
     ValueType,
     flag,
     option,
@@ -454,9 +455,9 @@ def _kind(name: str, help_text: str, arguments: Sequence[click.Parameter], examp
     )
 
 
-_METHOD = click.Argument(["name"], metavar="METHOD", type=SeenName("METHOD"))
-_PUBLICATION = click.Argument(["name"], metavar="PUB", type=SeenName("PUBLICATION"))
-_WRITE = option("--write", "METHOD", "The method that writes.", required=True, type=SeenName("METHOD"))
+_METHOD = click.Argument(["name"], metavar="METHOD", type=METHOD_NAME)
+_PUBLICATION = click.Argument(["name"], metavar="PUB", type=PUBLICATION_NAME)
+_WRITE = option("--write", "METHOD", "The method that writes.", required=True, type=METHOD_NAME)
 
 _COMMANDS = {
     "connect": _kind(

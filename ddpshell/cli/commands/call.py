@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ..group import Command
-from ..options import ARGUMENTS, GRAMMAR, SeenName, flag, option, shared_options
+from ..options import ARGUMENTS, GRAMMAR, METHOD_NAME, flag, option, shared_options
 from ..process import Process
 
 __all__ = ["call"]
@@ -35,7 +35,7 @@ call = Command(
     callback=_call,
     help="Call a method and print its result.",
     params=[
-        click.Argument(["method"], metavar="METHOD", type=SeenName("METHOD")),
+        click.Argument(["method"], metavar="METHOD", type=METHOD_NAME),
         *ARGUMENTS,
         flag(
             "--timing",

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import cast
 
 import click
-from click.shell_completion import CompletionItem
 
 from ...client.network.proxy import parse_proxy
 from ...ejson import EJSONValue
@@ -25,7 +24,7 @@ from ..config_file import Config, change_config, read_config
 from ..credentials import endpoint_of, login_store
 from ..group import Command
 from ..option_table import SETTINGS
-from ..options import flag, shared_options
+from ..options import NameType, flag, shared_options
 from ..output import Console
 from ..process import Process
 from ..settings import DEFAULT, ResolvedSettings, ResolvedValue, config_file, is_there, named_config_file, resolve
@@ -277,15 +276,6 @@ def _text(value: object) -> str:
             return str(value)
 
 
-class _Setting(click.Argument):
-    """KEY: the name of a setting."""
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-        """Complete the names of the settings."""
-        names = [*SETTINGS, *(f"shell.{name}" for name in SHELL_SETTINGS)]
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
 # The spellings of the options that are settings.
 _SETTING_OPTIONS = {row.option: "/".join(row.spellings) for row in SETTINGS.values() if row.option}
 
@@ -299,7 +289,12 @@ config = Command(
         click.Argument(
             ["action"], metavar="[get|set|unset]", required=False, type=click.Choice(["get", "set", "unset"])
         ),
-        _Setting(["setting"], metavar="[KEY]", required=False),
+        click.Argument(
+            ["setting"],
+            metavar="[KEY]",
+            required=False,
+            type=NameType(lambda ctx: [*SETTINGS, *(f"shell.{name}" for name in SHELL_SETTINGS)]),
+        ),
         click.Argument(["value"], metavar="[VALUE]", required=False),
         flag("--edit", "Edit the config file with $VISUAL or $EDITOR, and check it."),
         flag("--list servers", "Show the servers that you can use with -p."),

@@ -6,13 +6,12 @@ import re
 from pathlib import Path
 
 import click
-from click.shell_completion import CompletionItem
 
 from ...text.markdown import render_markdown
 from ...text.palette import terminal_text
 from ...text.prose import closest
 from ..group import Command, Group
-from ..options import OUTPUT_OPTIONS
+from ..options import OUTPUT_OPTIONS, NameType
 from ..output import Console
 from ..process import Process
 
@@ -40,7 +39,7 @@ def _help(process: Process, topic: str | None) -> None:
     ctx = click.get_current_context()
     group = ctx.find_root().command
     assert isinstance(group, Group)
-    pages = {name: text for rows in topics().values() for name, text in rows.items()}
+    pages = _pages()
     command = group.get_command(ctx, topic or "")
     if topic is None:
         text = _rendered(_list(group.list_commands(ctx)), process.console)
@@ -81,16 +80,15 @@ def _rendered(markdown: str, console: Console) -> str:
     return terminal_text(styled, color=has_color).rstrip("\n")
 
 
-class _Topic(click.Argument):
-    """The name of a page or a command."""
+def _names(ctx: click.Context) -> dict[str, str]:
+    """Return the pages and the commands with their descriptions."""
+    group = ctx.find_root().command
+    assert isinstance(group, Group)
+    return {**_pages(), **{name: f"The command ddp {name}." for name in group.list_commands(ctx)}}
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-        """Return the names that begin like that, with their descriptions."""
-        group = ctx.find_root().command
-        assert isinstance(group, Group)
-        names = {name: text for rows in topics().values() for name, text in rows.items()}
-        names |= {name: f"The command ddp {name}." for name in group.list_commands(ctx)}
-        return [CompletionItem(name, help=text) for name, text in names.items() if name.startswith(incomplete)]
+
+def _pages() -> dict[str, str]:
+    return {name: text for rows in topics().values() for name, text in rows.items()}
 
 
 help = Command(  # noqa: A001 - a command and its module have the same name
@@ -98,7 +96,7 @@ help = Command(  # noqa: A001 - a command and its module have the same name
     callback=_help,
     help="Show a page of the manual, or the help of a command. Without TOPIC, list all topics.",
     params=[
-        _Topic(["topic"], metavar="[TOPIC]", required=False),
+        click.Argument(["topic"], metavar="[TOPIC]", required=False, type=NameType(_names)),
         *(option for option in OUTPUT_OPTIONS if option.name in ("color", "no_pager")),
     ],
     examples=[

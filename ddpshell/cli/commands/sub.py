@@ -19,7 +19,7 @@ from ..call_arguments import check_text, read_arguments, suggest_name
 from ..credentials import endpoint_of
 from ..document_lines import ChangeLines, CountLines, DocumentLines, Lines, Selection, TableLines
 from ..group import Command
-from ..options import ARGUMENTS, AT_LEAST_1, GRAMMAR, SeenName, flag, option, shared_options
+from ..options import ARGUMENTS, AT_LEAST_1, GRAMMAR, PUBLICATION_NAME, flag, option, shared_options
 from ..output import OutputFormat, is_dumb
 from ..process import Process
 from ..settings import ConnectionSettings, settings_of
@@ -230,7 +230,7 @@ sub = Command(
         "With --follow, print every change until Ctrl-C."
     ),
     params=[
-        click.Argument(["name"], metavar="NAME", type=SeenName("PUBLICATION")),
+        click.Argument(["name"], metavar="NAME", type=PUBLICATION_NAME),
         *ARGUMENTS,
         flag("-f --follow", "Print each change when it happens, until Ctrl-C."),
         option(

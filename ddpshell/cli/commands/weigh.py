@@ -17,7 +17,7 @@ from ...text.escaping import escape_line
 from ...text.prose import plural
 from ..call_arguments import check_text, read_arguments
 from ..group import Command
-from ..options import ARGUMENTS, GRAMMAR, SeenName, option, shared_options
+from ..options import ARGUMENTS, GRAMMAR, PUBLICATION_NAME, option, shared_options
 from ..output import Console
 from ..process import CheckFailed, Process, Progress
 from ..settings import settings_of
@@ -169,7 +169,7 @@ weigh = Command(
         "With limits, the exit code is 1 if it sends more."
     ),
     params=[
-        click.Argument(["name"], metavar="NAME", type=SeenName("PUBLICATION")),
+        click.Argument(["name"], metavar="NAME", type=PUBLICATION_NAME),
         *ARGUMENTS,
         option("--max-bytes", "SIZE", "Fail if it sends more; K and M are units.", type=Size()),
         option("--max-documents", "N", "Fail if it sends more documents.", type=click.IntRange(min=0)),
