@@ -52,6 +52,10 @@ class Section(Struct, frozen=True):
     name: str
     values: Mapping[str, Any]
 
+    def without_personal_settings(self) -> Section:
+        """Return the settings that are not for one server only."""
+        return Section(self.name, {key: value for key, value in self.values.items() if not SETTINGS[key].is_personal})
+
 
 class Config(Struct, frozen=True):
     """The content of the file.

@@ -263,10 +263,7 @@ def _without_settings_of_others(section: Section, url: str) -> Section:
     own = section.values.get("url")
     if own is None or own == url or _is_same_server(own, url, section.name):
         return section
-    from .config_file import Section
-
-    shared = {key: value for key, value in section.values.items() if not SETTINGS[key].is_personal}
-    return Section(section.name, shared)
+    return section.without_personal_settings()
 
 
 def _is_same_server(own: str, url: str, where: str) -> bool:
