@@ -29,7 +29,7 @@ from ..exceptions import (
     TransportError,
 )
 from ..protocol.server_error import quoted
-from .credentials import find_credential, read_passphrase, warn_of_exposed_passwords
+from .credentials import find_credential, read_passphrase, warn_of_exposed_passwords, warn_of_insecure
 from .event_queue import EventQueue, wait_until_done
 from .process import Process
 from .settings import ConnectionSettings
@@ -46,7 +46,6 @@ __all__ = [
     "wait_for_outcome",
     "wait_for_server",
     "wait_for_session",
-    "warn_of_insecure",
 ]
 
 Value = TypeVar("Value")
@@ -83,7 +82,7 @@ def connected(
     """
     credential = find_credential(process, settings) if as_user else None
     warn_of_exposed_passwords(process)
-    warn_of_insecure(process, settings)
+    warn_of_insecure(settings, process.console.warning)
     if settings.proxy is not None and process.options.get("verbose"):
         from ..client.network.proxy import parse_proxy
 
@@ -207,14 +206,6 @@ def tls_options(settings: ConnectionSettings, passphrase: str) -> TLSOptions:
         servername=settings.servername,
         passphrase=passphrase,
     )
-
-
-def warn_of_insecure(process: Process, settings: ConnectionSettings) -> None:
-    """Warn if the server's certificate is not checked."""
-    if settings.insecure:
-        process.console.warning(
-            "--insecure: the server's certificate is not checked, so another server could pose as this one"
-        )
 
 
 def network_options(settings: ConnectionSettings, passphrase: str) -> dict[str, Any]:

@@ -33,6 +33,7 @@ __all__ = [
     "saved_logins",
     "server_options",
     "warn_of_exposed_passwords",
+    "warn_of_insecure",
     "warn_of_plain_text",
 ]
 
@@ -180,6 +181,12 @@ def warn_of_exposed_passwords(process: Process) -> None:
             process.console.warning(
                 f"other users of this machine can see the password in --{name}; put it into {elsewhere} or the config file"
             )
+
+
+def warn_of_insecure(settings: ConnectionSettings, warn: Callable[[str], object]) -> None:
+    """Warn if the server's certificate is not checked."""
+    if settings.insecure:
+        warn("--insecure: the server's certificate is not checked, so another server could pose as this one")
 
 
 def server_options(process: Process) -> list[str]:

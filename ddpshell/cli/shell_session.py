@@ -34,6 +34,7 @@ from .credentials import (
     login_store,
     read_passphrase,
     warn_of_exposed_passwords,
+    warn_of_insecure,
 )
 from .option_table import SETTINGS
 from .output import END_KEYS, Console, OutputError, is_dumb, overflows, page
@@ -172,8 +173,7 @@ def make_shell(
 
         made.link.frame_filter = FrameFilter()
     warn_of_exposed_passwords(process)
-    if given.insecure:
-        display.warn("--insecure: the server's certificate is not checked, so another server could pose as this one")
+    warn_of_insecure(given, display.warn)
     return made
 
 

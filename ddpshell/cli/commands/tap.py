@@ -36,8 +36,8 @@ from ...text.escaping import escape_line
 from ...text.event_lines import frame_line, time_of_day
 from ...text.palette import StyledText, terminal_text
 from ...text.prose import duration, plural
-from ..connection import tls_options, warn_of_insecure
-from ..credentials import read_passphrase
+from ..connection import tls_options
+from ..credentials import read_passphrase, warn_of_insecure
 from ..event_queue import EventQueue
 from ..group import Command
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, option
@@ -76,7 +76,7 @@ def _tap(process: Process, listen: tuple[str, int], to: str | None) -> None:
     is_here = is_loopback(host) or host in ("0.0.0.0", "::")  # noqa: S104 - it is not a default
     if port == target.port and is_here and is_loopback(target.host):
         raise click.UsageError(f"the proxy would connect to itself; choose another port: --listen {port + 1}")
-    warn_of_insecure(process, settings)
+    warn_of_insecure(settings, process.console.warning)
     if not is_loopback(host):
         process.console.warning(
             f"{host} can be reached from the network, and anyone there can use {target.authority} through this proxy"
