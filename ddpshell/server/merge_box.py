@@ -77,7 +77,7 @@ class MergeBox:
         self._published: dict[Hashable, dict[str, dict[str, None]]] = {}
 
     def apply(self, subscription: Hashable, change: Change) -> Change | None:
-        """Publish a change for a subscription (S56-S58, S61).
+        """Publish a change for a subscription (S56, S57, S58, S61).
 
         Returns:
             The change for the client: the same object if the client must get it unchanged. When a document is removed, the
