@@ -110,7 +110,7 @@ def test_a_wait_too_long_for_the_system_is_made_in_parts(
         pytest.param(0, 9, [0], False, id="no time"),
         pytest.param(5, 1, [5], True, id="a short wait"),
         pytest.param(86_400, 9, [86_400], False, id="the longest wait"),
-        pytest.param(200_000, 9, [86_400, 86_400, 27_200], False, id="too long"),
+        pytest.param(200_000, 9, [86_400, 86_400, 27_200], False, id="longer than the longest wait"),
         pytest.param(1e300, 3, [86_400] * 3, True, id="no deadline"),
         pytest.param(math.inf, 2, [86_400] * 2, True, id="infinite"),
     ],

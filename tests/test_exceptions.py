@@ -175,7 +175,7 @@ def test_a_rate_limit_says_how_long_to_wait(error: ServerError, seconds: float |
     ("text", "position", "place"),
     [
         pytest.param("call f {a 1}", 10, ("call f {a ", "1}"), id="one line"),
-        pytest.param("a\n b 2}\nc", 5, (" b ", "2}"), id="one of several"),
+        pytest.param("a\n b 2}\nc", 5, (" b ", "2}"), id="one of several lines"),
         pytest.param("call f {", 8, ("call f {", ""), id="at the end"),
         pytest.param("call f {\n\n", 10, ("call f {", ""), id="below the end"),
         pytest.param("call f  ", 8, ("call f  ", ""), id="after a space"),

@@ -183,7 +183,7 @@ def test_unknown_keys_events_and_empty_lines_are_ignored() -> None:
         pytest.param(FIRST + b'{"t":1,"conn":"x"}\n', "conn is not the number of a connection", id="conn"),
         pytest.param(FIRST + PONG.replace(b"out", b"up"), 'dir is neither "in" nor "out"', id="dir"),
         pytest.param(FIRST + b'{"t":1,"conn":1,"dir":"in","frame":1}\n', "frame is not a string", id="frame"),
-        pytest.param(FIRST + b'{"t":1,"conn":1}\n', "it has neither frame nor event", id="neither"),
+        pytest.param(FIRST + b'{"t":1,"conn":1}\n', "it has neither frame nor event", id="neither frame nor event"),
     ],
 )
 def test_an_invalid_recording_is_an_error_with_its_line(data: bytes, problem: str) -> None:

@@ -86,12 +86,12 @@ def test_a_frame_cannot_control_the_terminal(text: str) -> None:
         pytest.param({"only": ["sub:tasks"]}, [2, 2.5, 3, 4, 4.25], id="a subscription with its documents"),
         pytest.param({"only": ["collection:tasks"]}, [2.5], id="a collection"),
         pytest.param({"only": ["msg:p?ng"]}, [5, 5.5], id="types"),
-        pytest.param({"only": ["msg:ping", "msg:pong"]}, [5, 5.5], id="several"),
-        pytest.param({"only": ["call:other"]}, [], id="none"),
+        pytest.param({"only": ["msg:ping", "msg:pong"]}, [5, 5.5], id="several types"),
+        pytest.param({"only": ["call:other"]}, [], id="no match"),
         pytest.param({"pattern": "hel+o"}, [6], id="a text"),
         pytest.param({"begin": 5}, [5, 5.5, 6, 7], id="a beginning"),
         pytest.param({"begin": 2.5, "end": 4}, [2.5, 3, 4], id="a range"),
-        pytest.param({"only": ["msg:ping"], "begin": 6}, [], id="both"),
+        pytest.param({"only": ["msg:ping"], "begin": 6}, [], id="a type and a beginning"),
     ],
 )
 def test_frames_are_selected(selection: dict[str, Any], times: list[float]) -> None:
@@ -125,13 +125,13 @@ CONVERSATION: list[dict[str, object]] = [
 @pytest.mark.parametrize(
     ("patterns", "shown"),
     [
-        pytest.param([], "method sub added ready updated result nosub ping", id="all"),
+        pytest.param([], "method sub added ready updated result nosub ping", id="no patterns"),
         pytest.param(["ping"], "ping", id="a type"),
         pytest.param(["ping", "ready"], "ready ping", id="two types"),
         pytest.param(["tasks.insert"], "method updated result", id="a method, and its answers"),
         pytest.param(["tasks"], "sub added ready nosub", id="a publication or collection, and its answers"),
         pytest.param(["tasks*"], "method sub added ready updated result nosub", id="a pattern"),
-        pytest.param(["nothing"], "", id="none"),
+        pytest.param(["nothing"], "", id="no match"),
     ],
 )
 def test_a_filter_shows_types_and_names(patterns: list[str], shown: str) -> None:

@@ -162,7 +162,7 @@ def test_lines_can_arrive_in_pieces_of_any_size(data: bytes, sizes: list[int]) -
 @pytest.mark.parametrize(
     ("data", "lines"),
     [
-        pytest.param(b"", [], id="nothing"),
+        pytest.param(b"", [], id="no bytes"),
         pytest.param(b"a\nb\n", [b"a", b"b"], id="lines"),
         pytest.param(b"a\nb", [b"a", b"b"], id="without a final newline"),
         pytest.param(b"a\r\n\r\nb\r\n", [b"a", b"", b"b"], id="line endings of Windows, and an empty line"),

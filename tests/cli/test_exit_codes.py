@@ -66,7 +66,7 @@ from tests.machine import TOP
         pytest.param(InvalidURL("x", "y"), 2, "usage", id="an invalid URL"),
         pytest.param(OSError(28, "full"), 7, "system", id="a full disk"),
         pytest.param(ConnectError("x"), 3, "connect", id="no connection"),
-        pytest.param(ConnectError("x", problem="certificate files"), 2, "usage", id="a bad certificate file"),
+        pytest.param(ConnectError("x", problem="certificate files"), 2, "usage", id="an invalid certificate file"),
         pytest.param(NegotiationError("1", "9"), 3, "connect", id="no common version"),
         pytest.param(DDPTimeout("x"), 5, "timeout", id="a timeout"),
         pytest.param(ConnectionLost("x"), 6, "lost", id="a lost connection"),

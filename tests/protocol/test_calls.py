@@ -65,7 +65,7 @@ def test_a_call_may_return_at_its_result(connected: Playbook) -> None:
     [
         pytest.param('"result":{"$date" :5}', '{"$date" :5}', id="a result"),
         pytest.param('"result":{"$binary":"!"}', '{"$binary":"!"}', id="a result that is not EJSON"),
-        pytest.param('"id":"1"', None, id="nothing"),
+        pytest.param('"id":"1"', None, id="no result"),
     ],
 )
 @pytest.mark.parametrize("return_at_result", [False, True])

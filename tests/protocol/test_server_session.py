@@ -81,7 +81,7 @@ def test_the_first_common_version_is_accepted(version: str, support: list[str]) 
         pytest.param({"version": "1", "support": ["pre1"]}, "1", id="a version it does not support"),
         pytest.param({"version": 1, "support": [1]}, "1", id="a number"),
         pytest.param({"support": ["1"]}, "1", id="no version"),
-        pytest.param({}, "1", id="nothing"),
+        pytest.param({}, "1", id="no fields"),
     ],
 )
 def test_another_version_is_answered_with_the_version_to_use_and_ends_the_session(
@@ -152,7 +152,7 @@ NO_MESSAGE = object()
 #: Text, reason and offendingMessage of errors that are sent at once, before any queued message (S10).
 REFUSED_AT_ONCE = [
     pytest.param("not json", "Bad request", NO_MESSAGE, id="not JSON"),
-    pytest.param("", "Bad request", NO_MESSAGE, id="nothing"),
+    pytest.param("", "Bad request", NO_MESSAGE, id="an empty text"),
     pytest.param("NaN", "Bad request", NO_MESSAGE, id="NaN is not JSON"),
     pytest.param('{"msg":"ping"', "Bad request", NO_MESSAGE, id="an incomplete object"),
     pytest.param("5", "Bad request", NO_MESSAGE, id="a number"),
@@ -187,7 +187,7 @@ REFUSED_IN_TURN = [
     pytest.param('{"msg":{}}', "Bad request", id="msg is an object"),
     pytest.param('{"msg":[]}', "Bad request", id="msg is an array"),
     pytest.param('{"msg":true}', "Bad request", id="msg is true"),
-    pytest.param('{"msg":"method"}', "Malformed method invocation", id="method: nothing"),
+    pytest.param('{"msg":"method"}', "Malformed method invocation", id="method: no fields"),
     pytest.param('{"msg":"method","method":"m"}', "Malformed method invocation", id="method: no id"),
     pytest.param('{"msg":"method","id":"1"}', "Malformed method invocation", id="method: no name"),
     pytest.param('{"msg":"method","id":7,"method":"m"}', "Malformed method invocation", id="method: a number id"),
@@ -215,7 +215,7 @@ REFUSED_IN_TURN = [
         "Malformed method invocation",
         id="method: seed a number",
     ),
-    pytest.param('{"msg":"sub"}', "Malformed subscription", id="sub: nothing"),
+    pytest.param('{"msg":"sub"}', "Malformed subscription", id="sub: no fields"),
     pytest.param('{"msg":"sub","id":"1"}', "Malformed subscription", id="sub: no name"),
     pytest.param('{"msg":"sub","name":"p"}', "Malformed subscription", id="sub: no id"),
     pytest.param('{"msg":"sub","id":1,"name":"p"}', "Malformed subscription", id="sub: a number id"),

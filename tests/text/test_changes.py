@@ -27,7 +27,11 @@ OID = ObjectID("507f1f77bcf86cd799439011")
         pytest.param(DocumentAdded("tasks", "a", {"n": 1}), '+ tasks/a {"n": 1}', id="added"),
         pytest.param(DocumentAdded("tasks", "a", {}), "+ tasks/a {}", id="added without fields"),
         pytest.param(DocumentChanged("tasks", "a", {"done": True}, ()), '~ tasks/a {"done": true}', id="changed"),
-        pytest.param(DocumentChanged("t", "a", {"n": 2}, ("x", "y z")), '~ t/a {"n": 2} without x, "y z"', id="both"),
+        pytest.param(
+            DocumentChanged("t", "a", {"n": 2}, ("x", "y z")),
+            '~ t/a {"n": 2} without x, "y z"',
+            id="changed and cleared",
+        ),
         pytest.param(DocumentChanged("t", "a", {}, ("x",)), "~ t/a without x", id="cleared"),
         pytest.param(DocumentRemoved("tasks", "a"), "- tasks/a", id="removed"),
         pytest.param(DocumentRemoved("tasks", OID), '- tasks/ObjectID("507f1f77bcf86cd799439011")', id="an ObjectID"),

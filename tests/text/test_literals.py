@@ -253,7 +253,7 @@ def test_a_value_that_is_cut_off_after_a_token_is_open_and_can_be_completed(valu
 @pytest.mark.parametrize(
     ("text", "open_brackets", "expected", "is_open"),
     [
-        pytest.param("", "", Expected.VALUE, True, id="nothing yet"),
+        pytest.param("", "", Expected.VALUE, True, id="an empty text"),
         pytest.param("{", "{", Expected.KEY, True, id="a key is next"),
         pytest.param("{a", "{", Expected.COLON, True, id="a colon is next"),
         pytest.param("{a: ", "{", Expected.VALUE, True, id="a field's value is next"),
@@ -299,10 +299,10 @@ def known(name: str) -> EJSONValue:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        pytest.param("$1", {"$date": 5}, id="by itself"),
+        pytest.param("$1", {"$date": 5}, id="a whole result"),
         pytest.param("$1.title[0]", "write", id="a part"),
-        pytest.param("[$_, {b: $1}]", [[1, {"a": 2}], {"b": {"$date": 5}}], id="within"),
-        pytest.param("{$1: 1, $_: 2}", {"$1": 1, "$_": 2}, id="as keys they are names"),
+        pytest.param("[$_, {b: $1}]", [[1, {"a": 2}], {"b": {"$date": 5}}], id="inside brackets"),
+        pytest.param("{$1: 1, $_: 2}", {"$1": 1, "$_": 2}, id="names of keys"),
         pytest.param('Custom("t", {a: $_})', Custom("t", {"a": [1, {"a": 2}]}), id="in a constructor"),
         pytest.param(
             '{a: $1, b: {"$date": 0}}',

@@ -147,7 +147,9 @@ def test_an_audit_of_a_file_fails_if_the_server_refuses_all_publications(ddp: Co
     ("words", "code", "problem"),
     [
         pytest.param(["stuff"], 1, "Subscription 'stuff' not found", id="unknown"),
-        pytest.param(["staff", "--names", "x"], 2, "give either a publication or --names FILE", id="both"),
+        pytest.param(
+            ["staff", "--names", "x"], 2, "give either a publication or --names FILE", id="a publication and a file"
+        ),
         pytest.param(["--names", "missing"], 2, "--names: cannot read 'missing': No such file", id="missing"),
         pytest.param(
             ["--names", "missing"], 2, "hint: give a recording, a HAR file, a text file with a publ", id="advice"

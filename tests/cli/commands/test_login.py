@@ -197,7 +197,7 @@ class TestSecrets:
     @pytest.mark.parametrize(
         ("stdin", "error"),
         [
-            pytest.param(b"", "missing password: the first line of standard input is empty", id="nothing"),
+            pytest.param(b"", "missing password: the first line of standard input is empty", id="no input"),
             pytest.param(b"\nwonderland", "missing password: the first line of standard input is empty", id="an empty line"),
             pytest.param(b"\xff\n", "the password in standard input is not UTF-8 text", id="bytes"),
         ],
@@ -734,7 +734,7 @@ class TestBrokenStore:
     @pytest.mark.parametrize(
         "prepare",
         [
-            pytest.param(lambda folder, file: file.write_text("{"), id="half of a file"),
+            pytest.param(lambda folder, file: file.write_text("{"), id="an incomplete file"),
             pytest.param(lambda folder, file: file.write_text("[]"), id="another shape"),
             pytest.param(lambda folder, file: file.write_bytes(b""), id="an empty file"),
             pytest.param(lambda folder, file: file.unlink() or file.mkdir(), id="a folder in place of a file"),

@@ -97,7 +97,7 @@ def test_people_get_tables_with_a_bar_for_each_share(terminal: Callable[..., str
         pytest.param(["--max-bytes", "250"], "tasks: 300 bytes, 50 more than --max-bytes 250", id="bytes"),
         pytest.param(["--max-documents", "1"], "tasks: 3 documents, 2 more than --max-documents 1", id="documents"),
         pytest.param(["--max-ready", "0.00001"], r"tasks: [\d.]+ s, [\d.]+ more than --max-ready 1e-05", id="ready"),
-        pytest.param(["--max-documents", "0", "--max-bytes", "299"], r"tasks: 300 bytes, 1 more .*; 3 documents, 3 more .*", id="both"),
+        pytest.param(["--max-documents", "0", "--max-bytes", "299"], r"tasks: 300 bytes, 1 more .*; 3 documents, 3 more .*", id="documents and bytes"),
     ],
 )  # fmt: skip
 def test_a_publication_over_its_limit_fails_and_the_error_has_the_figures(

@@ -78,7 +78,7 @@ class TestURLs:
 @pytest.mark.parametrize(
     ("environment", "plain", "secure"),
     [
-        pytest.param({}, None, None, id="nothing"),
+        pytest.param({}, None, None, id="no variables"),
         pytest.param({"HTTP_PROXY": "a"}, "HTTP_PROXY", None, id="HTTP is for ws"),
         pytest.param({"HTTPS_PROXY": "a"}, None, "HTTPS_PROXY", id="HTTPS is for wss"),
         pytest.param({"ALL_PROXY": "a"}, "ALL_PROXY", "ALL_PROXY", id="ALL is for both"),
@@ -108,8 +108,8 @@ def test_the_environment_names_a_proxy(environment: dict[str, str], plain: str |
         pytest.param("EXAMPLE.com.", "Example.COM", True, id="capitals and the root's dot"),
         pytest.param("example.com", "other.org, example.com", True, id="a list"),
         pytest.param("example.com", "other.org example.com", True, id="a list with spaces"),
-        pytest.param("example.com", "*", True, id="everything"),
-        pytest.param("example.com", "", False, id="nothing"),
+        pytest.param("example.com", "*", True, id="a star"),
+        pytest.param("example.com", "", False, id="an empty list"),
         pytest.param("example.com", ",, .,", False, id="empty entries"),
         pytest.param("example.com:8080", "example.com:8080", True, id="a port"),
         pytest.param("example.com:8081", "example.com:8080", False, id="another port"),

@@ -84,7 +84,7 @@ def test_the_toolbar_shows_an_unconfirmed_result_after_a_while(slow: Slow) -> No
         pytest.param('call upper "Hello"', '[1] "HELLO"\n', id="a result"),
         pytest.param("call add 1 2", "[1] 3\n", id="numbers"),
         pytest.param("call echo {a: 1} [2] text", '[1] [{"a": 1}, [2], "text"]\n', id="arguments of all kinds"),
-        pytest.param("call nothing", "[1] the method returned nothing\n", id="C15: nothing"),
+        pytest.param("call nothing", "[1] the method returned nothing\n", id="C15: no result"),
         pytest.param("call null", "[1] null\n", id="null"),
         pytest.param("apply add [1, 2]", "[1] 3\n", id="an array of arguments"),
         pytest.param("apply upper ['a'] --no-retry --at-result --random-seed x", '[1] "A"\n', id="options"),

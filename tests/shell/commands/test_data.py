@@ -25,7 +25,7 @@ def test_collections_are_listed(table: Desk) -> None:
 @pytest.mark.parametrize(
     ("text", "ids"),
     [
-        pytest.param("find tasks", "abc", id="all"),
+        pytest.param("find tasks", "abc", id="all documents"),
         pytest.param("find tasks {done: false}", "bc", id="a selector"),
         pytest.param("find tasks {n: {$gt: 1}, title: RegExp('tests$')}", "c", id="operators"),
         pytest.param("find tasks b", "b", id="an id"),
@@ -45,7 +45,7 @@ def test_documents_are_found(table: Desk, text: str, ids: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "names"),
     [
-        pytest.param("title", {"_id", "title"}, id="one"),
+        pytest.param("title", {"_id", "title"}, id="one field"),
         pytest.param("title,n", {"_id", "title", "n"}, id="two"),
         pytest.param("['title']", {"_id", "title"}, id="an array"),
         pytest.param("{n: 0}", {"_id", "title", "done"}, id="all but one, as Mongo says it"),

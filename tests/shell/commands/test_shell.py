@@ -109,7 +109,7 @@ def test_a_file_cannot_run_itself(table: Desk, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("source /nowhere/x", "cannot read /nowhere/x: No such file or directory", id="nothing to run"),
+        pytest.param("source /nowhere/x", "cannot read /nowhere/x: No such file or directory", id="a missing file"),
         pytest.param("source /", "cannot read /: Is a directory", id="a folder"),
         pytest.param("save /nowhere/x", "cannot write /nowhere/x: No such file or directory", id="a missing folder"),
     ],
