@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import assert_never
 
+from msgspec import Struct
+
 from ..protocol.messages import Message
 from ..protocol.server_session import (
     ConnectReceived,
@@ -45,21 +47,18 @@ logger = logging.getLogger(__name__)
 _HIGH_WATER = 1 << 20
 
 
-class Connections:
+class Connections(Struct):
     """All connections of a running server.
 
     Args:
         new_id: Creates the ids of sessions.
-
-    Attributes:
         sessions: The established sessions by id, including those that wait for their client to reconnect.
         unestablished: The connections that have no session yet.
     """
 
-    def __init__(self, new_id: Callable[[], str]) -> None:
-        self.new_id = new_id
-        self.sessions: dict[str, Connection] = {}
-        self.unestablished: set[Connection] = set()
+    new_id: Callable[[], str]
+    sessions: dict[str, Connection] = {}
+    unestablished: set[Connection] = set()
 
 
 class Connection:

@@ -12,7 +12,6 @@ from typing import Literal, TypeAlias, TypeVar
 from msgspec import Struct
 
 from ..exceptions import MethodError
-from ..protocol import secrets
 from ..protocol.server_session import MethodReceived, SubReceived, UnsubReceived
 from .contexts import ConnectionHandle
 from .handlers import Handler, HandlerFunction, visible_error
@@ -281,17 +280,13 @@ class Registrations:
 
     def find_method(self, name: str) -> Handler | None:
         """Return the method of this name, or the one for all other names."""
-        handler = self.methods.get(name)
-        if handler is None and self.any_method is not None:
-            handler = Handler(name, self.any_method, context="this")
-        return handler
+        other = self.any_method
+        return self.methods.get(name) or (Handler(name, other, context="this") if other is not None else None)
 
     def find_publication(self, name: str) -> Handler | None:
         """Return the publication of this name, or the one for all other names."""
-        handler = self.publications.get(name)
-        if handler is None and self.any_publication is not None:
-            handler = Handler(name, self.any_publication, context="sub")
-        return handler
+        other = self.any_publication
+        return self.publications.get(name) or (Handler(name, other, context="sub") if other is not None else None)
 
     def add_hook(self, hooks: list[_Hook], hook: _Hook) -> Callable[[], None]:
         """Add a hook to one of the lists of hooks. Returns a function that removes it."""
@@ -319,13 +314,6 @@ class Registrations:
             code = None if error is None else visible_error(error).error
             activity = Activity(kind, name, argument_count, duration, code, handle.id, handle.client_address)
             call_hooks(self.activity_hooks, activity)
-
-    def call_frame_hooks(
-        self, texts: Sequence[str], session: str | None, client_address: str | None, *, is_sent: bool
-    ) -> None:
-        """Call the hooks for messages that were sent or received."""
-        for text in texts if self.frame_hooks else ():
-            call_hooks(self.frame_hooks, Frame(is_sent, str(secrets.mask(text)), session, client_address))
 
 
 def call_hooks(hooks: Sequence[Callable[..., object]], *arguments: object) -> None:

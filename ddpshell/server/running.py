@@ -12,10 +12,11 @@ from functools import partial
 from typing import Any
 
 from ..clock import wait_until_done
+from ..protocol import secrets
 from ..protocol.random_stream import random_id
 from .connection import Connection, Connections
 from .handlers import Handler, call_all, describe_position
-from .registrations import Registrations
+from .registrations import Frame, Registrations, call_hooks
 from .runtime import Runtime, Workers
 from .transport import Endpoints, Socket
 
@@ -147,10 +148,10 @@ class Running:
         done.result()
 
     def _observe(self, socket: Socket, texts: Sequence[str], is_sent: bool) -> None:
-        if self._registrations.frame_hooks:
-            owner = socket.owner
-            session = owner.session_id if isinstance(owner, Connection) else None
-            self._registrations.call_frame_hooks(texts, session, socket.client_address, is_sent=is_sent)
+        hooks, owner = self._registrations.frame_hooks, socket.owner
+        session = owner.session_id if hooks and isinstance(owner, Connection) else None
+        for text in texts if hooks else ():
+            call_hooks(hooks, Frame(is_sent, str(secrets.mask(text)), session, socket.client_address))
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)

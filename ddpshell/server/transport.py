@@ -63,23 +63,15 @@ _websocket_logger = _WebSocketLogger(logger.getChild("websocket"))
 
 
 class SharedText(str):
-    """A text for many sockets. It is encoded as a frame only once.
+    """A text for many sockets, with its frame without compression.
 
     The JSON encoder takes only plain strings, so use `str(text)` to put one in another text.
     """
 
-    __slots__ = ("_frame",)
+    __slots__ = ("frame",)
 
-    _frame: bytes
-
-    @property
-    def frame(self) -> bytes:
-        """The frame, without compression."""
-        try:
-            return self._frame
-        except AttributeError:
-            self._frame = text_frame(self)
-            return self._frame
+    def __init__(self, text: str) -> None:
+        self.frame = text_frame(text)
 
 
 def text_frame(text: str) -> bytes:

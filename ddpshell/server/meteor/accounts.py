@@ -197,13 +197,13 @@ class Accounts:
             raise MethodError("no-2fa-code", self._reason("2FA code must be informed"))
         if expected is not None and not _matches_hash(code, expected):
             raise MethodError("invalid-2fa-code", self._reason("Invalid 2FA code"))
-        return self._log_in(this, str(user["_id"]), "password")
+        return {**self._log_in(this, str(user["_id"]), self._now()), "type": "password"}
 
     def _create_user(self, this: MethodInvocation, options: Any = None) -> EJSONValue:
         check(options, dict)
         if not self._options.allow_signup:
             raise MethodError(403, "Signups forbidden")
-        return self._log_in(this, self._create(options), "password")
+        return {**self._log_in(this, self._create(options), self._now()), "type": "password"}
 
     def _logout(self, this: MethodInvocation) -> None:
         connection = this.connection
@@ -228,9 +228,7 @@ class Accounts:
     def _get_new_token(self, this: MethodInvocation) -> EJSONValue:
         user, own = self._logged_in_user(this)
         when = next((item["when"] for item in _tokens(user) if item["hashedToken"] == own), self._now())
-        token = self._add_token(str(user["_id"]), when)
-        self._use_token(this, str(user["_id"]), _hash_token(token))
-        return {"id": user["_id"], "token": token, "tokenExpires": self._expires(when)}
+        return self._log_in(this, str(user["_id"]), when)
 
     def _remove_other_tokens(self, this: MethodInvocation) -> None:
         user, _ = self._logged_in_user(this)
@@ -308,11 +306,10 @@ class Accounts:
         ambiguous = self._options.ambiguous_errors
         return "Something went wrong. Please check your credentials." if ambiguous else reason
 
-    def _log_in(self, this: MethodInvocation, user_id: str, kind: str) -> EJSONValue:
-        when = self._now()
+    def _log_in(self, this: MethodInvocation, user_id: str, when: dt.datetime) -> dict[str, EJSONValue]:
         token = self._add_token(user_id, when)
         self._use_token(this, user_id, _hash_token(token))
-        return {"id": user_id, "token": token, "tokenExpires": self._expires(when), "type": kind}
+        return {"id": user_id, "token": token, "tokenExpires": self._expires(when)}
 
     def _add_token(self, user_id: str, when: dt.datetime) -> str:
         token = random_secret(_random)
