@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import repeat
-from typing import Any, TypeAlias, assert_never
+from typing import Any, Literal, TypeAlias, assert_never
 
 from msgspec import Struct
 
@@ -21,7 +21,7 @@ from ..protocol.messages import ABSENT, Message, Nosub, Result, Updated
 from ..protocol.server_session import MessageRefused, MethodReceived, SubReceived, UnsubReceived
 from .contexts import Client, MethodInvocation, invoke, invoke_async
 from .handlers import Handler, result_or_error, result_or_error_async, result_text, wire_error
-from .registrations import Attempt, call_hooks
+from .registrations import ActivityKind, Attempt, call_hooks
 from .runtime import Runtime
 from .subscriptions import Subscriptions
 
@@ -262,11 +262,11 @@ class MessageQueue:
     def _start_method(self, message: MethodReceived, handler: Handler | None, execution: _Execution) -> _Started | None:
         if handler is None:
             error = MethodError(404, f"Method '{message.method}' not found")
-            self._report(message, execution, error)
+            self._report("method", message.method, message, execution, error)
             # This is the only case in which `result` comes before `updated` (S32).
             self._client.send(Result(message.id, error=wire_error(error, "")), Updated((message.id,)))
             return None
-        refusal = self._refusal(message, execution)
+        refusal = self._refusal("method", message.method, execution)
         if refusal is not None:
             self._finish_method(message, execution, None, refusal)
             return None
@@ -292,7 +292,7 @@ class MessageQueue:
                 result = result_text(value)
             except EJSONError as not_ejson:
                 error = not_ejson
-        self._report(message, execution, error)
+        self._report("method", message.method, message, execution, error)
         failure = ABSENT if error is None else wire_error(error, f"method {message.method!r}")
         answer = (Updated((message.id,)), Result(message.id, result, failure))
         self._client.send(
@@ -313,49 +313,36 @@ class MessageQueue:
     ) -> _Started | None:
         if message.id in self._subscriptions:
             return None  # S22
-        missing = MethodError(404, f"Subscription '{message.name}' not found")
-        error = missing if handler is None else self._refusal(message, execution)
-        if handler is None or error is not None:
-            self._report(message, execution, error)
-            self._client.send(Nosub(message.id, wire_error(error or missing, "")))
-            return None
-        subscription = self._subscriptions.register(
-            handler, message.id, message.params, partial(self._unblock, execution)
-        )
-        return subscription.call, subscription.publish_result
-
-    def _refusal(self, message: MethodReceived | SubReceived, execution: _Execution) -> MethodError | None:
-        """Return the error for a client that has reached a limit, or None."""
-        is_call = isinstance(message, MethodReceived)
-        refusal = self._registrations.rate_limiter.refuse(
-            Attempt(
-                "method" if is_call else "subscription",
-                _name(message),
-                self._subscriptions.user_id,
-                self._client.handle.id,
-                self._client.handle.client_address,
-            ),
-            execution.started_at,
-        )
         most = self._registrations.options.subscription_limit
-        if refusal is None and not is_call and len(self._subscriptions) >= most:
-            return MethodError("too-many-subscriptions", f"A client may have {most} subscriptions at a time")
-        return refusal
+        error: MethodError | None
+        if handler is None:
+            error = MethodError(404, f"Subscription '{message.name}' not found")
+        elif (error := self._refusal("subscription", message.name, execution)) is None:
+            if len(self._subscriptions) < most:
+                unblock = partial(self._unblock, execution)
+                subscription = self._subscriptions.register(handler, message.id, message.params, unblock)
+                return subscription.call, subscription.publish_result
+            error = MethodError("too-many-subscriptions", f"A client may have {most} subscriptions at a time")
+        self._report("sub", message.name, message, execution, error)
+        self._client.send(Nosub(message.id, wire_error(error, "")))
+        return None
+
+    def _refusal(self, kind: Literal["method", "subscription"], name: str, execution: _Execution) -> MethodError | None:
+        """Return the error for a client that calls or subscribes too often, or None."""
+        handle = self._client.handle
+        attempt = Attempt(kind, name, self._subscriptions.user_id, handle.id, handle.client_address)
+        return self._registrations.rate_limiter.refuse(attempt, execution.started_at)
 
     def _report(
-        self, message: MethodReceived | SubReceived, execution: _Execution, error: BaseException | None
+        self,
+        kind: ActivityKind,
+        name: str,
+        message: MethodReceived | SubReceived,
+        execution: _Execution,
+        error: BaseException | None,
     ) -> None:
-        if not self._registrations.activity_hooks:
-            return
-        self._registrations.call_activity_hooks(
-            "method" if isinstance(message, MethodReceived) else "sub",
-            _name(message),
-            len(message.params),
-            self._runtime.loop.time() - execution.started_at,
-            error,
-            self._client.handle,
-        )
-
-
-def _name(message: MethodReceived | SubReceived) -> str:
-    return message.method if isinstance(message, MethodReceived) else message.name
+        if self._registrations.activity_hooks:
+            duration = self._runtime.loop.time() - execution.started_at
+            self._registrations.call_activity_hooks(
+                kind, name, len(message.params), duration, error, self._client.handle
+            )
