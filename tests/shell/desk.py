@@ -13,7 +13,7 @@ from ddpshell.client.events import Event
 from ddpshell.clock import Clock, SystemClock
 from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.dispatch import dispatch_text
-from ddpshell.shell.link import Hooks
+from ddpshell.shell.link import Hooks, Profile
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell
 from ddpshell.shell.terminal.display import ScreenDisplay
@@ -102,7 +102,11 @@ class Desk:
 
 @contextlib.contextmanager
 def _desk(
-    connect: Callable[..., Client], clock: Clock, columns: int, recorder: LiveRecorder | None = None
+    connect: Callable[..., Client],
+    clock: Clock,
+    columns: int,
+    recorder: LiveRecorder | None = None,
+    profile: Profile | None = None,
 ) -> Iterator[Desk]:
     screen = RecordingScreen(columns)
     settings = Settings(color="off", timing="off")
@@ -113,7 +117,7 @@ def _desk(
         ScreenDisplay(printer, settings),
         settings,
         clock,
-        Hooks(connect, recorder=recorder, save_setting=lambda name, value: "config.toml"),
+        Hooks(connect, profile=profile, recorder=recorder, save_setting=lambda name, value: "config.toml"),
     )
     try:
         yield Desk(shell, screen)
@@ -140,7 +144,9 @@ def desk(url: str, *, columns: int = 80, is_only: bool = False, **options: Any) 
 
 
 @contextlib.contextmanager
-def scripted_desk(clock: FakeClock, connector: ScriptedConnector, *, columns: int = 80) -> Iterator[Desk]:
+def scripted_desk(
+    clock: FakeClock, connector: ScriptedConnector, *, columns: int = 80, profile: Profile | None = None
+) -> Iterator[Desk]:
     """A desk whose server is the test. The test also moves the clock."""
 
     recorder = LiveRecorder(clock.now, clock.wall, lambda text: None)
@@ -155,6 +161,6 @@ def scripted_desk(clock: FakeClock, connector: ScriptedConnector, *, columns: in
             frame_listener=recorder.listener(),
         )
 
-    with _desk(connect, clock, columns, recorder) as made:
+    with _desk(connect, clock, columns, recorder, profile) as made:
         made.shell.link.open(None)
         yield made

@@ -97,11 +97,12 @@ def test_the_prompt_has_the_name_of_the_server(scene: Scene) -> None:
     assert prompt_text(scene.desk.shell, 80) == "localhost:3000> "
 
 
-def test_the_prompt_has_the_profile_of_the_first_server_only(scene: Scene) -> None:
-    scene.desk.shell.link.profile = Profile("prod\x9b", "")
-    assert prompt_text(scene.desk.shell, 80) == r"prod\x9b> "
-    assert "localhost:3000" in scene.bar(), "the toolbar shows the address"
-    scene.desk.shell.link.open(None)
-    assert prompt_text(scene.desk.shell, 80) == r"prod\x9b> "
-    scene.desk.shell.link.open("other")
-    assert prompt_text(scene.desk.shell, 80) == "localhost:3000> "
+def test_the_prompt_has_the_profile_of_the_first_server_only() -> None:
+    connector = ScriptedConnector("ws://localhost:3000/websocket")
+    with scripted_desk(FakeClock(), connector, profile=Profile("prod\x9b", "")) as desk:
+        assert prompt_text(desk.shell, 80) == r"prod\x9b> "
+        assert "localhost:3000" in plain(toolbar(desk.shell, 200)), "the toolbar shows the address"
+        desk.shell.link.open("other")
+        assert prompt_text(desk.shell, 80) == "localhost:3000> "
+        desk.shell.link.open(None)
+        assert prompt_text(desk.shell, 80) == r"prod\x9b> "
