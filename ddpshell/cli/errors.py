@@ -149,8 +149,6 @@ def _failed(error: BaseException, hint: str) -> Failure:
         case OSError() if not isinstance(error, DDPError):
             reason = error.strerror or str(error) or type(error).__name__
             return _failure(error, f"{error.filename}: {reason}" if error.filename is not None else reason)
-        case KeyboardInterrupt():
-            return _failure(error, "interrupted")
         case _:
             return _failure(error, str(error) or type(error).__name__, hint=hint)
 
@@ -241,10 +239,12 @@ _ELSEWHERE = {
 
 
 def _with_value(error: click.BadOptionUsage) -> str:
-    """Return the command line with a value for an option that has none; "" if it is not an option of the command."""
+    """Return the command line with a value for an option that has none; "" if it takes none."""
     ctx = error.ctx
     for option in ctx.command.params if ctx is not None else ():
-        if ctx is not None and isinstance(option, click.Option) and error.option_name in option.opts:
+        if not isinstance(option, click.Option) or option.is_flag or option.count:
+            continue
+        if ctx is not None and error.option_name in option.opts:
             process = process_of(ctx)
             typed = next((word for word in reversed(process.words) if word in option.opts), option.opts[-1])
             value = "localhost:3000" if option.name == "url" else option.make_metavar(ctx)

@@ -53,6 +53,7 @@ def test_a_negative_number_after_an_option_is_its_value(ddp: Command) -> None:
         pytest.param(["call", "x", "-Z"], "unknown option -Z", id="an unknown option"),
         pytest.param(["call", "x", "--url"], "option '--url' requires an argument", id="--url without a value"),
         pytest.param(["call", "x", "--timeout"], "option '--timeout' requires an argument", id="--timeout without a value"),
+        pytest.param(["call", "x", "--no-retry=5"], "option '--no-retry' does not take a value", id="a flag with a value"),
         pytest.param(["--user", "ann", "call", "x"], "unknown option --user; did you mean --login USER?", id="--user"),
         pytest.param(["login", "--user", "ann"], "unknown option --user; did you mean ddp login USER?", id="--user of login"),
         pytest.param(["call", "x", "--password", "p"], "unknown option --password; did you mean --password-file FILE?", id="--password"),
