@@ -65,11 +65,9 @@ def advice(error: BaseException, place: Place, server: Sequence[str] = ()) -> st
             option=error.option,
             secret=error.option.removeprefix("--").removesuffix("-file"),
         )
-    for fits, texts in _TABLE:
-        if fits(error):
-            text = texts[{1: 0, 2: place // 2, 3: place}[len(texts)]]
-            return text if isinstance(text, str) else text(error)
-    return ""
+    texts = next(texts for fits, texts in _TABLE if fits(error))
+    text = texts[{1: 0, 2: place // 2, 3: place}[len(texts)]]
+    return text if isinstance(text, str) else text(error)
 
 
 def doctor_advice(error: BaseException) -> str:
@@ -216,7 +214,7 @@ def _seconds_to_wait(error: BaseException) -> float | None:
 
 # The advice for each kind of error: a function that returns whether an error is of the kind, and the texts. There is one text
 # for each `Place`; or one for the command line and scripts, and one for the prompt; or one for all places. A function makes
-# the text from the error.
+# the text from the error. The last row fits all errors.
 _TABLE: tuple[tuple[Callable[[BaseException], bool], tuple[str | Callable[[BaseException], str], ...]], ...] = (
     (_is_a(ConnectError), (_connect, _connect, _connect_at_prompt)),
     (

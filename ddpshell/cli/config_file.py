@@ -19,7 +19,6 @@ never used for another server. The keys in `[shell]` are the shell's settings; s
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 import re
@@ -227,17 +226,20 @@ def _header(line: str) -> list[str]:
 
 def _value_end(lines: Sequence[str], number: int) -> tuple[int, str]:
     """Return the last line of the value that begins in a line, and the comment after it."""
-    for last in range(number, len(lines)):
-        try:
-            tomllib.loads("".join(lines[number : last + 1]))
-        except tomllib.TOMLDecodeError:
-            continue
-        for mark in re.finditer(r"\s*#", lines[last]):
-            with contextlib.suppress(tomllib.TOMLDecodeError):
-                tomllib.loads("".join([*lines[number:last], lines[last][: mark.start()]]))
-                return last, lines[last][mark.start() :].rstrip("\r\n")
-        return last, ""
-    return number, ""
+    ends = range(number, len(lines))
+    last = next((last for last in ends if _is_toml("".join(lines[number : last + 1]))), number)
+    for mark in re.finditer(r"\s*#", lines[last]):
+        if _is_toml("".join([*lines[number:last], lines[last][: mark.start()]])):
+            return last, lines[last][mark.start() :].rstrip("\r\n")
+    return last, ""
+
+
+def _is_toml(text: str) -> bool:
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return False
+    return True
 
 
 def _assignment(names: Sequence[str], value: TOMLValue) -> str:

@@ -216,8 +216,6 @@ class Command(_Described):
         if "url" not in names or process.options.keys() & {"url", "profile"} or {"url", "profile"} & values.keys():
             return
         first = values.get(positions[0].name or "") if positions else next(iter(rest), None)
-        if isinstance(first, tuple):
-            first = next(iter(first), None)
         if not isinstance(first, str) or not (_CERTAIN_SERVER if positions else _SERVER).match(first):
             return
         at = given.index(first)

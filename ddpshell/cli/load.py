@@ -432,8 +432,6 @@ class LoadTest:
 
     def _dropped(self, arrival: Arrival, error: DDPError) -> None:
         client = arrival.connection
-        if client.is_leaving:
-            return
         self.figures.disconnects += 1
         self.figures.reasons.setdefault("disconnected", str(error))
         if self.began is None and client not in self._requests:
