@@ -31,7 +31,6 @@ from .protocol.server_error import is_unknown_name
 
 __all__ = [
     "CONNECT_ADVICE",
-    "DOCTOR_ADVICE",
     "LOGIN_ADVICE",
     "REVERSE_PROXIES",
     "Place",
@@ -73,7 +72,7 @@ def advice(error: BaseException, place: Place, server: Sequence[str] = ()) -> st
 def doctor_advice(error: BaseException) -> str:
     """Return what mends a problem that `ddp doctor` has found."""
     if isinstance(error, ConnectError):
-        return DOCTOR_ADVICE.get(error.problem) or CONNECT_ADVICE.get(error.problem, "").format(error.detail)
+        return _DOCTOR_ADVICE.get(error.problem) or CONNECT_ADVICE.get(error.problem, "").format(error.detail)
     return advice(error, Place.COMMAND_LINE)
 
 
@@ -117,8 +116,8 @@ CONNECT_ADVICE = {
     "local lookup failed": "with socks5h:// the proxy looks up the name",
 }
 
-#: What mends a problem, for `ddp doctor`, where the advice of `CONNECT_ADVICE` can say more.
-DOCTOR_ADVICE = {
+# What mends a problem, for `ddp doctor`, where the advice of `CONNECT_ADVICE` can say more.
+_DOCTOR_ADVICE = {
     "unknown host": "check the spelling of the name, and the DNS of this machine: getent hosts NAME",
     "refused": "no server listens at this address and port: start it, check its port, and the address that it binds to",
     "no answer": "a firewall drops the packets, or the address is wrong: open the port for this machine, or correct the address",

@@ -33,9 +33,7 @@ __all__ = [
     "PUBLICATION_NAME",
     "NameType",
     "Rows",
-    "SectionOption",
     "SharedOption",
-    "TextOption",
     "ValueType",
     "flag",
     "option",
@@ -124,7 +122,7 @@ class NameType(click.ParamType[str]):
         return [CompletionItem(name, help=text) for name, text in texts.items() if name.startswith(incomplete)]
 
 
-class SectionOption(click.Option):
+class _SectionOption(click.Option):
     """An option with a section of the help.
 
     Args:
@@ -153,12 +151,12 @@ def option(
         metavar: The value in the help.
         help: What the option does. A default is added.
         type: The type of the value. By default it is text that is not empty.
-        attributes: Further arguments of `SectionOption`.
+        attributes: Further arguments of `_SectionOption`.
     """
     attributes |= {"type": ValueType(type) if isinstance(type, SettingType) else type, "metavar": metavar, "help": help}
     if "default" in attributes:
         attributes["help"] += f" [default: {attributes['default']}]"
-    return SectionOption(names.split(), **attributes)
+    return _SectionOption(names.split(), **attributes)
 
 
 def flag(names: str, help: str) -> click.Option:  # noqa: A002 - as click calls it
@@ -166,7 +164,7 @@ def flag(names: str, help: str) -> click.Option:  # noqa: A002 - as click calls 
     return click.Option(names.split(), is_flag=True, help=help)
 
 
-class TextOption(click.Option):
+class _TextOption(click.Option):
     """An option whose value is an argument in this place, as an `ExactText`."""
 
     def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
@@ -184,7 +182,7 @@ class TextOption(click.Option):
 # ------------------------------------------------------------------------------------------------- the shared options
 
 
-class SharedOption(SectionOption):
+class SharedOption(_SectionOption):
     """An option that commands share. Its value goes to `Process.options`, not to the command's function.
 
     Args:
@@ -312,17 +310,17 @@ _SECTION = "All ARGs"
 ARGUMENTS: list[click.Parameter] = [
     # Without conversion, so that the values of -S can be told from other words.
     click.Argument(["words"], metavar="[ARG]...", nargs=-1, type=click.UNPROCESSED),
-    TextOption(
+    _TextOption(
         ["-S", "texts"],
         metavar="TEXT",
         expose_value=False,
         multiple=True,
         help="An ARG that is exactly this string, whatever it contains. For text that a script passes on. Can be repeated.",
     ),
-    SectionOption(
+    _SectionOption(
         ["-s", "--string", "as_strings"], section=_SECTION, is_flag=True, help="Send each ARG unchanged, as a string."
     ),
-    SectionOption(
+    _SectionOption(
         ["--params"],
         section=_SECTION,
         metavar="JSON",

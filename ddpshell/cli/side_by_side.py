@@ -18,10 +18,8 @@ from .output import Console
 from .process import Process
 from .settings import ConnectionSettings
 
-__all__ = ["ANONYMOUS", "show_side_by_side"]
+__all__ = ["show_side_by_side"]
 
-#: The name that stands for a client without a login.
-ANONYMOUS = "anonymous"
 
 # Options that choose one user.
 _IDENTITY = {
@@ -65,7 +63,7 @@ def show_side_by_side(
         def observe(entry: Entry, seen: SeenDocuments = seen, exchanges: Exchanges = exchanges) -> None:
             seen.receive(exchanges.receive(entry))
 
-        chosen = {"no_login": True} if user == ANONYMOUS else {"login": user}
+        chosen = {"no_login": True} if user == "anonymous" else {"login": user}
         try:
             observe_until_ready(ConnectionSettings.of({**process.options, **chosen}), observe)
         except SubscriptionError as error:

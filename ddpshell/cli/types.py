@@ -11,13 +11,9 @@ from ..exceptions import CommandError
 
 __all__ = [
     "SETTING_TYPES",
-    "ColorName",
     "Cookie",
     "FileName",
-    "Flag",
     "Header",
-    "HeaderText",
-    "MethodPatterns",
     "OutputFile",
     "Pairs",
     "PositiveNumber",
@@ -92,7 +88,7 @@ class Text(SettingType):
         return text
 
 
-class Flag(SettingType):
+class _Flag(SettingType):
     """True or false. On the command line, the option itself is the value."""
 
     toml_form = "true or false"
@@ -261,7 +257,7 @@ class Cookie(Pairs):
     separator = "="
 
 
-class HeaderText(SettingType):
+class _HeaderText(SettingType):
     """The value of a header."""
 
     def read(self, text: str) -> str:
@@ -271,7 +267,7 @@ class HeaderText(SettingType):
         return text
 
 
-class ColorName(SettingType):
+class _ColorName(SettingType):
     """One of the colors that every terminal has."""
 
     choices = ("red", "green", "yellow", "blue", "magenta", "cyan")
@@ -284,7 +280,7 @@ class ColorName(SettingType):
         return text
 
 
-class MethodPatterns(SettingType):
+class _MethodPatterns(SettingType):
     """Names of methods, in which `*` matches any text."""
 
     toml_form = 'an array of strings, such as ["tasks.*"]'
@@ -363,16 +359,16 @@ SETTING_TYPES: dict[str, SettingType] = {
     "text": Text(),
     # Not even empty text is rejected here, because the error of `parse_url` says more.
     "url": SettingType(),
-    "flag": Flag(),
+    "flag": _Flag(),
     "seconds": Seconds(),
     "time limit": TimeLimit(),
     "size": Size(),
     "header": Header(),
-    "header text": HeaderText(),
+    "header text": _HeaderText(),
     "cookie": Cookie(),
     "file": ReadableFile(),
     "secret file": SecretFile(),
     "output file": OutputFile(),
-    "color": ColorName(),
-    "patterns": MethodPatterns(),
+    "color": _ColorName(),
+    "patterns": _MethodPatterns(),
 }
