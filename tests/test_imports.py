@@ -37,7 +37,7 @@ CLIENT = """
     ddpshell.protocol.random_stream ddpshell.protocol.server_error ddpshell.protocol.sockjs
     ddpshell.protocol.subscriptions ddpshell.protocol.urls
 
-    ddpshell.ejson ddpshell.ejson.convert ddpshell.ejson.values
+    ddpshell.ejson ddpshell.ejson.convert ddpshell.ejson.plain_text ddpshell.ejson.values
 
     concurrent concurrent.futures concurrent.futures._base json json.decoder json.encoder json.scanner
 """.split()
