@@ -10,17 +10,19 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
+from ..ejson import EJSONValue
 from ..ejson.json_text import JSONValue
 from ..exceptions import ConnectError, DDPError, OutcomeUnknown, ServerError
 from ..text.prose import milliseconds
 
 __all__ = [
     "Figures",
-    "Setup",
+    "Kind",
+    "Plan",
     "Times",
     "check_report",
     "code_of",
@@ -31,6 +33,9 @@ __all__ = [
     "report",
     "warnings",
 ]
+
+#: What a request of a load test is.
+Kind: TypeAlias = Literal["connect", "call", "sub", "fanout"]
 
 _PERCENTS = (50, 90, 95, 99)
 # The number of parts of a run.
@@ -65,26 +70,34 @@ _T = (
 _Z = 2.576
 
 
-class Setup(Struct, frozen=True):
+class Plan(Struct, frozen=True):
     """What a load test does.
 
     Args:
-        kind: `connect`, `call`, `sub` or `fanout`.
-        name: The method or the publication; "" for `connect`.
-        url: The server's URL, with credentials masked.
+        kind: What a request is: a connection, a call, a subscription, or a write whose change is delivered to subscribers.
         clients: The number of clients.
-        rate: Requests a second; None if each client sends its next request after the answer.
-        started: The ISO time of the start.
-        program: The name and version of this program.
+        name: The name of the method or the publication; "" for `connect`.
+        params: Its arguments.
+        write: The method of `fanout` that writes.
+        write_params: Its arguments.
+        count: The number of requests; None for no limit.
+        seconds: The length of the test; None for no limit.
+        rate: Requests a second; None if each client waits for its answer before it sends the next request.
+        warmup: Seconds before the test, in which requests do not count.
+        timeout: Seconds to wait for an answer; None for no limit.
     """
 
-    kind: str
-    name: str
-    url: str
+    kind: Kind
     clients: int
-    rate: float | None
-    started: str
-    program: str
+    name: str = ""
+    params: Sequence[EJSONValue] = ()
+    write: str = ""
+    write_params: Sequence[EJSONValue] = ()
+    count: int | None = None
+    seconds: float | None = None
+    rate: float | None = None
+    warmup: float = 0.0
+    timeout: float | None = None
 
 
 class Times:
@@ -176,33 +189,38 @@ def code_of(error: BaseException) -> str:
     return type(error).__name__
 
 
-def report(setup: Setup, figures: Figures, begin: float, end: float) -> dict[str, JSONValue]:
+def report(
+    plan: Plan, figures: Figures, begin: float, end: float, *, url: str, started: str, program: str
+) -> dict[str, JSONValue]:
     """Return the report of a load test.
 
     Args:
-        setup: What the test does.
+        plan: What the test does.
         figures: What it has counted.
         begin: The end of the warm-up.
         end: The end of the test; answers that arrived later do not count for the rate.
+        url: The server's URL, with credentials masked.
+        started: The ISO time of the start.
+        program: The name and version of this program.
     """
     seconds = max(end - begin, 1e-9)
     # The last answer of a test with a fixed number of requests is the end of the test.
     in_time = sum(ended <= end for ended in figures.times.ends)
     found: dict[str, Any] = {
         "ddp_bench": 1,
-        "kind": setup.kind,
-        "name": setup.name,
-        "url": setup.url,
-        "started": setup.started,
-        "program": setup.program,
-        "clients": setup.clients,
+        "kind": plan.kind,
+        "name": plan.name,
+        "url": url,
+        "started": started,
+        "program": program,
+        "clients": plan.clients,
         "connected": figures.connected,
         "connect_s": round(figures.connect_seconds, 3),
-        "target_rate": setup.rate,
-        "latency_from": "sent" if setup.rate is None else "due",
+        "target_rate": plan.rate,
+        "latency_from": "sent" if plan.rate is None else "due",
         "seconds": round(seconds, 3),
         "requests": figures.requests,
-        "answered": len(figures.writes) if setup.kind == "fanout" else len(figures.times),
+        "answered": len(figures.writes) if plan.kind == "fanout" else len(figures.times),
         "rate": round(in_time / seconds, 3),
         "latency_ms": percentiles(figures.times.durations, _PERCENTS),
         "interval_ms": _intervals(figures.times.durations),
@@ -215,7 +233,7 @@ def report(setup: Setup, figures: Figures, begin: float, end: float) -> dict[str
         "refused": figures.refused.total(),
         "refusals": dict(figures.refused.most_common()),
     }
-    if setup.kind == "fanout":
+    if plan.kind == "fanout":
         found["deliveries"] = {
             "expected": figures.expected,
             "received": len(figures.times),
@@ -226,7 +244,7 @@ def report(setup: Setup, figures: Figures, begin: float, end: float) -> dict[str
             "rate": round(sum(ended <= end for ended in figures.writes.ends) / seconds, 3),
             "latency_ms": percentiles(figures.writes.durations, _PERCENTS),
         }
-    if setup.kind in ("sub", "fanout"):
+    if plan.kind in ("sub", "fanout"):
         found |= {"messages": figures.messages, "bytes": figures.bytes}
     found["client"] = {
         "cpu": round(figures.cpu / (figures.cpu_span or seconds), 3),
@@ -238,7 +256,7 @@ def report(setup: Setup, figures: Figures, begin: float, end: float) -> dict[str
         {"rate": round(len(part) * _PARTS / seconds, 3), "latency_ms": percentiles(part, _PERCENTS)}
         for part in _parts(figures.times, begin, end)
     ]
-    found["notes"] = [_CLOSED] if setup.rate is None and setup.kind != "connect" else []
+    found["notes"] = [_CLOSED] if plan.rate is None and plan.kind != "connect" else []
     found["warnings"] = list(warnings(found))
     return found
 

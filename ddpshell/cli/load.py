@@ -11,12 +11,12 @@ import errno
 import math
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 
-from ..analysis.load import Figures
+from ..analysis.load import Figures, Kind, Plan
 from ..client.connections import MAX_OPENERS, Arrival, Connection, Connections
 from ..client.events import (
     CallFinished,
@@ -28,7 +28,6 @@ from ..client.events import (
     SubscriptionStopped,
 )
 from ..clock import Clock
-from ..ejson import EJSONValue
 from ..exceptions import (
     ConnectError,
     ConnectionLost,
@@ -42,9 +41,7 @@ from ..exceptions import (
 from ..protocol.codec import ejson_text
 from ..protocol.messages import Raw
 
-__all__ = ["LOAD_TESTS", "Kind", "LoadTest", "Plan", "Request", "allow_files"]
-
-Kind = Literal["connect", "call", "sub", "fanout"]
+__all__ = ["LOAD_TESTS", "LoadTest", "Request", "allow_files"]
 
 # The longest wait, in seconds, so that the live figures are up to date.
 _PERIOD = 0.2
@@ -54,36 +51,6 @@ _RETRY_PAUSE = 1.0
 _BURST = 100
 # Seconds without any connection after which the test ends.
 _PATIENCE = 10.0
-
-
-class Plan(Struct, frozen=True):
-    """What a load test does.
-
-    Args:
-        kind: What a request is: a connection, a call, a subscription, or a write whose change is delivered to subscribers.
-        clients: The number of clients.
-        name: The name of the method or the publication; "" for `connect`.
-        params: Its arguments.
-        write: The method of `fanout` that writes.
-        write_params: Its arguments.
-        count: The number of requests; None for no limit.
-        seconds: The length of the test; None for no limit.
-        rate: Requests a second; None if each client waits for its answer before it sends the next request.
-        warmup: Seconds before the test, in which requests do not count.
-        timeout: Seconds to wait for an answer; None for no limit.
-    """
-
-    kind: Kind
-    clients: int
-    name: str = ""
-    params: Sequence[EJSONValue] = ()
-    write: str = ""
-    write_params: Sequence[EJSONValue] = ()
-    count: int | None = None
-    seconds: float | None = None
-    rate: float | None = None
-    warmup: float = 0.0
-    timeout: float | None = None
 
 
 class Request(Struct, eq=False):

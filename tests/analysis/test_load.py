@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from ddpshell.analysis.load import Figures, Setup, code_of, compare, live_figures, report
+from ddpshell.analysis.load import Figures, Plan, code_of, compare, live_figures, report
 from ddpshell.exceptions import ConnectError, MessageTooLarge, MethodError, OutcomeUnknown
 
-SETUP = Setup("call", "upper", "ws://h/websocket", 2, 100.0, "2026-01-02", "ddpshell 1")
+PLAN = Plan("call", 2, "upper", rate=100.0)
+RUN = {"url": "ws://h/websocket", "started": "2026-01-02", "program": "ddpshell 1"}
 
 
-def made(durations: Iterable[float], setup: Setup = SETUP, **counts: Any) -> dict[str, Any]:
+def made(durations: Iterable[float], plan: Plan = PLAN, **counts: Any) -> dict[str, Any]:
     """The report of a test of 10 s whose answers were spread evenly."""
     figures = Figures()
-    figures.connected = setup.clients
+    figures.connected = plan.clients
     times = list(durations)
     for number, took in enumerate(times):
         end = 10 * (number + 1) / len(times)
@@ -25,7 +26,7 @@ def made(durations: Iterable[float], setup: Setup = SETUP, **counts: Any) -> dic
     figures.requests = len(times)
     for name, value in counts.items():
         setattr(figures, name, value)
-    found: dict[str, Any] = report(setup, figures, 0.0, 10.0)
+    found: dict[str, Any] = report(plan, figures, 0.0, 10.0, **RUN)
     return found
 
 
@@ -44,7 +45,7 @@ class TestReport:
         figures = Figures()
         figures.times.add(9.0, 9.5)
         figures.times.add(9.9, 12.0)
-        found: dict[str, Any] = report(SETUP, figures, 0.0, 10.0)
+        found: dict[str, Any] = report(PLAN, figures, 0.0, 10.0, **RUN)
         assert (found["answered"], found["rate"], found["latency_ms"]["max"]) == (2, 0.1, 2100)
 
     def test_the_rates_of_the_parts_add_up(self) -> None:

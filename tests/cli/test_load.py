@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from ddpshell.analysis.load import Setup, report
-from ddpshell.cli.load import LOAD_TESTS, LoadTest, Plan, allow_files
+from ddpshell.analysis.load import Plan, report
+from ddpshell.cli.load import LOAD_TESTS, LoadTest, allow_files
 from ddpshell.client.connections import Arrival, Connection
 from ddpshell.client.events import ConnectionDropped, ConnectionFailed
 from ddpshell.exceptions import (
@@ -162,10 +162,10 @@ def load(server: SimulatedServer, plan: Plan, show: Callable[[LoadTest], object]
 
 
 def reported(test: LoadTest) -> dict[str, Any]:
-    plan = test.plan
-    setup = Setup(plan.kind, plan.name, "ws://h", plan.clients, plan.rate, "", "")
     assert test.began is not None
-    found: dict[str, Any] = report(setup, test.figures, test.began, test.ended)
+    found: dict[str, Any] = report(
+        test.plan, test.figures, test.began, test.ended, url="ws://h", started="", program=""
+    )
     return found
 
 

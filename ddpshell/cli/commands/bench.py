@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ... import __version__
-from ...analysis.load import Setup, check_report, compare, live_figures, report
+from ...analysis.load import Plan, check_report, compare, live_figures, report
 from ...client.client import make_connector
 from ...client.connections import Connections
 from ...client.network.proxy import is_loopback
@@ -26,7 +26,7 @@ from ..call_arguments import check_text, read_arguments
 from ..connection import connected, network_options, wait_for_session
 from ..credentials import ask_user, endpoint_of, read_passphrase
 from ..group import Command, Group
-from ..load import LOAD_TESTS, LoadTest, Plan, allow_files
+from ..load import LOAD_TESTS, LoadTest, allow_files
 from ..options import (
     ARGUMENTS,
     AT_LEAST_1,
@@ -174,15 +174,7 @@ def _run(plan: Plan, process: Process, settings: ConnectionSettings) -> tuple[di
             new_listener=None if (recorder := process.open_recorder(settings.url)) is None else recorder.listener,
         )
         stack.callback(connections.close)
-        setup = Setup(
-            kind=plan.kind,
-            name=plan.name,
-            url=connector.url,
-            clients=plan.clients,
-            rate=plan.rate,
-            started=clock.wall().isoformat(timespec="seconds"),
-            program=f"ddpshell {__version__}",
-        )
+        started = clock.wall().isoformat(timespec="seconds")
         test = LOAD_TESTS[plan.kind](plan, connections, clock, cpu_time, _Live(line, clock), logs_in=login is not None)
         try:
             test.run()
@@ -190,7 +182,9 @@ def _run(plan: Plan, process: Process, settings: ConnectionSettings) -> tuple[di
             if test.began is None:
                 raise
             failure = error
-    return report(setup, test.figures, test.began or test.ended, test.ended), failure
+    begin, program = test.began or test.ended, f"ddpshell {__version__}"
+    found = report(plan, test.figures, begin, test.ended, url=connector.url, started=started, program=program)
+    return found, failure
 
 
 class _Live:
