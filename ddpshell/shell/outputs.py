@@ -17,7 +17,7 @@ from ..text.escaping import escape_line, escape_text
 from ..text.palette import StyledText
 from ..text.prose import omission, plural
 from .parser import Line, Redirection
-from .replies import Message, Reply, exact_text
+from .replies import Message, Reply, exact_text, note
 from .settings import Settings
 
 __all__ = ["MAX_WAITING_LINES", "FileOutput", "Output", "ProgramOutput", "Stream", "ending"]
@@ -164,9 +164,7 @@ class FileOutput:
         """
         text = exact_text(reply, self._settings["output"])
         self._write(text, "a" if self._is_append else "w")
-        return Message(
-            [("note", f"{self._redirection.target}: {plural(text.count(chr(10)), 'line')}")], is_answer=False
-        )
+        return note(f"{self._redirection.target}: {plural(text.count(chr(10)), 'line')}")
 
     def open_stream(self, show: Callable[[Message], object], on_end: OnEnd) -> Stream:
         """Start to write lines as they come.

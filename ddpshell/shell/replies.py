@@ -32,6 +32,7 @@ __all__ = [
     "aligned",
     "error_text",
     "exact_text",
+    "note",
     "screen_text",
     "tagged",
     "with_time",
@@ -57,6 +58,11 @@ class Message(Struct, frozen=True):
     is_answer: bool = True
     error: BaseException | None = None
     data: EJSONValue = None
+
+
+def note(text: str) -> Message:
+    """A message about what was done."""
+    return Message([("note", text)], is_answer=False)
 
 
 class Result(Struct, frozen=True):

@@ -20,7 +20,7 @@ from ...text.literals import as_name
 from ...text.prose import duration, plural
 from ..jobs import SubscriptionEntry
 from ..registry import Flag, Method, Number, Publication, Seconds, Text, Value, command
-from ..replies import Message, NoResult, PendingReply, Reply, Result, aligned
+from ..replies import Message, NoResult, PendingReply, Reply, Result, aligned, note
 from ..state import Shell
 
 if TYPE_CHECKING:
@@ -368,12 +368,12 @@ def cancel(shell: Shell, number: Number) -> Message:
     if job is None:
         raise CommandError(f"[{number}] is not pending; `pending` lists what is")
     if shell.settle({number}):
-        return Message([("note", f"showed the result of [{number}] without its confirmation")], is_answer=False)
+        return note(f"showed the result of [{number}] without its confirmation")
     if job.cancel is None:
         raise CommandError(f"[{number}] cannot be canceled: it is neither a call nor a program")
     if not job.cancel():
         raise CommandError(f"[{number}] cannot be canceled: it was sent; after a loss it is not sent again")
-    return Message([("note", f"canceled [{number}] {job.what}")], is_answer=False)
+    return note(f"canceled [{number}] {job.what}")
 
 
 @command(

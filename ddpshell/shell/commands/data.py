@@ -15,7 +15,7 @@ from ...text.palette import StyledText
 from ...text.prose import closest, plural
 from ..jobs import Watch
 from ..registry import Collection, Count, Fields, Flag, Publication, Role, Selector, Text, Value, command
-from ..replies import ChangeFeed, Documents, Message, Result, aligned
+from ..replies import ChangeFeed, Documents, Message, Result, aligned, note
 from ..state import Shell
 from .calls import chosen_numbers, named, warn_of_losses
 
@@ -226,7 +226,7 @@ def unwatch(shell: Shell, which: Text = "") -> Message:
         raise CommandError(f"unknown watch {which}; the watches are {_listed(watches)}")
     for watch in chosen:
         shell.link.end_watch(watch.number)
-    return Message([("note", f"ended the watch of {_listed(chosen)}")], is_answer=False)
+    return note(f"ended the watch of {_listed(chosen)}")
 
 
 def _listed(watches: list[Watch]) -> str:

@@ -15,7 +15,7 @@ from ...text.escaping import escape_line
 from ...text.palette import StyledText
 from ...text.prose import duration, milliseconds, plural
 from ..registry import Count, File, Flag, Role, Text, command
-from ..replies import Message, PendingReply, Reply, aligned
+from ..replies import Message, PendingReply, Reply, aligned, note
 from ..state import Shell
 from .accounts import user_text
 
@@ -65,7 +65,7 @@ def reconnect(shell: Shell) -> Message | None:
     attempt.
     """
     if shell.client.status.is_connected:
-        return Message([("note", "already connected; `disconnect` disconnects")], is_answer=False)
+        return note("already connected; `disconnect` disconnects")
     shell.link.reconnect()
     return None
 
@@ -236,9 +236,9 @@ def debug(shell: Shell, switch: Text | None = None, *patterns: Text) -> Message 
     if shell.link.current_client is not None:
         shell.link.current_client.debug = frame_filter is not None
     if frame_filter is None:
-        return Message([("note", "debug is off")], is_answer=False)
+        return note("debug is off")
     which = " ".join(frame_filter.patterns)
-    return Message([("note", f"debug is on{': ' if which else ''}{escape_line(which)}")], is_answer=False)
+    return note(f"debug is on{': ' if which else ''}{escape_line(which)}")
 
 
 @command(
@@ -261,9 +261,7 @@ def record(shell: Shell, file: File | None = None, *, with_secrets: Flag = False
     if file == "off" and not with_secrets:
         ended = recorder.path
         recorder.stop()
-        return Message(
-            [("note", f"recorded {escape_line(ended)}" if ended else "nothing is recorded")], is_answer=False
-        )
+        return note(f"recorded {escape_line(ended)}" if ended else "nothing is recorded")
     if file is not None:
         try:
             recorder.start(str(Path(file).expanduser()), shell.link.url, with_secrets=with_secrets)
@@ -272,7 +270,7 @@ def record(shell: Shell, file: File | None = None, *, with_secrets: Flag = False
     elif with_secrets:
         raise CommandError("--with-secrets needs the name of a file")
     name = recorder.path
-    return Message([("note", f"recording to {escape_line(name)}" if name else "nothing is recorded")], is_answer=False)
+    return note(f"recording to {escape_line(name)}" if name else "nothing is recorded")
 
 
 @command(examples=[("names app.ddprec", "complete the names in a recording"), ("names app.har", "or in a HAR file")])
@@ -303,4 +301,4 @@ def names(shell: Shell, file: File) -> Message:
         plural(len(found.publications), "publication"),
         plural(len(found.collections), "collection"),
     ]
-    return Message([("note", f"{file}: {', '.join(counts)}")], is_answer=False)
+    return note(f"{file}: {', '.join(counts)}")

@@ -16,7 +16,7 @@ from ...text.palette import StyledText
 from ...text.prose import closest, plural
 from ..outputs import ending
 from ..registry import Command, CommandName, Count, File, Flag, Number, Registry, Setting, Text, Value, command
-from ..replies import Documents, Message, Result, aligned
+from ..replies import Documents, Message, Result, aligned, note
 from ..script import read_script, run_script, session_script
 from ..state import Shell
 from .accounts import login, logout, whoami
@@ -108,7 +108,7 @@ def save(shell: Shell, file: File, *, force: Flag = False) -> Message:
     except OSError as error:
         raise CommandError(f"cannot write {file}: {error.strerror or error}") from None
     commands = sum(not line.startswith("#") for line in lines)
-    return Message([("note", f"{file}: {plural(commands, 'command')}")], is_answer=False)
+    return note(f"{file}: {plural(commands, 'command')}")
 
 
 @command(
