@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Protocol
 
 from ..exceptions import CommandError, DDPError
+from ..text.literals import read_file, text_of
 from ..text.palette import StyledText
 from ..text.prose import plural
 from .dispatch import dispatch, dispatch_text
 from .parser import is_private, parse
-from .script import read_script
 from .settings import Settings
 from .state import Shell
 from .terminal.display import Display, ScreenDisplay
@@ -110,7 +110,7 @@ def _run_startup(shell: Shell, path: Path | None) -> bool:
     if path is None or not path.exists():
         return False
     try:
-        text = read_script(str(path))
+        text = text_of(read_file(str(path)), str(path))
     except CommandError as error:
         shell.display.failure(None, error)
         return False

@@ -7,16 +7,15 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from ..exceptions import CommandError, DDPError, DDPTimeout
+from ..exceptions import DDPError, DDPTimeout
 from ..protocol.server_error import quoted
 from ..text.grammar import TokenKind
-from ..text.literals import read_file
 from .dispatch import dispatch
 from .parser import Continuation, Line, parse
 from .registry import given
 from .state import Shell
 
-__all__ = ["ScriptOutcome", "read_script", "run_script", "session_script"]
+__all__ = ["ScriptOutcome", "run_script", "session_script"]
 
 # Commands whose arguments are the numbers of other commands.
 _TAKES_NUMBERS = frozenset({"cancel", "full", "unsub", "unwatch", "wait"})
@@ -25,18 +24,6 @@ _NAME = re.compile(r"\$([A-Za-z]\w*|_\w+)")
 
 # Seconds that a program after `|` gets for reading a result that came without a confirmation.
 _PROGRAM_TIMEOUT = 1.0
-
-
-def read_script(name: str) -> str:
-    """Read a file of commands.
-
-    Raises:
-        CommandError: The file cannot be read, or is not UTF-8 text.
-    """
-    try:
-        return read_file(name).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise CommandError(f"cannot read {name}: it is not UTF-8 text") from None
 
 
 class ScriptOutcome(Struct, frozen=True):

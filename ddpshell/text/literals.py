@@ -56,6 +56,7 @@ __all__ = [
     "read_file",
     "read_text",
     "read_value",
+    "text_of",
 ]
 
 
@@ -542,15 +543,11 @@ def read_value(name: str) -> EJSONValue:
     """
     if not name:
         raise CommandError("missing file name after @; write @@ for the string @")
-    from pathlib import Path  # loads in 3 ms, and few arguments are files
-
     try:
-        with Path(name).expanduser().open("rb") as file:
-            text = read_text(file, name)
-    except OSError as error:
-        raise CommandError(
-            f"cannot read {name}: {error.strerror or error}; write @@{name} for the string @{name}"
-        ) from None
+        data = read_file(name)
+    except CommandError as error:
+        raise CommandError(f"{error}; write @@{name} for the string @{name}") from None
+    text = text_of(data, name)
     try:
         return parse_argument(text)
     except CommandError as error:
@@ -564,7 +561,7 @@ def read_file(name: str) -> bytes:
     Raises:
         CommandError: The file cannot be read, or is larger than a message can be.
     """
-    from pathlib import Path
+    from pathlib import Path  # loads in 3 ms, and few arguments are files
 
     try:
         with Path(name).expanduser().open("rb") as file:
@@ -590,7 +587,19 @@ def read_text(file: BinaryIO, name: str) -> str:
     Raises:
         CommandError: The file is larger than a message can be, or is not UTF-8 text.
     """
-    data = _limited(file, name)
+    return text_of(_limited(file, name), name)
+
+
+def text_of(data: bytes, name: str) -> str:
+    """Decode the content of a text file, without the newline at its end.
+
+    Args:
+        data: The content.
+        name: The name of the file in errors.
+
+    Raises:
+        CommandError: The file is not UTF-8 text.
+    """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

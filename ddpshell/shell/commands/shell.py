@@ -12,12 +12,13 @@ from msgspec import Struct
 from ...exceptions import CommandError
 from ...text.escaping import escape_line, escape_text
 from ...text.formatting import format_value
+from ...text.literals import read_file, text_of
 from ...text.palette import StyledText
 from ...text.prose import closest, plural
 from ..outputs import ending
 from ..registry import Command, CommandName, Count, File, Flag, Number, Registry, Setting, Text, Value, command
 from ..replies import Documents, Message, Result, aligned, note
-from ..script import read_script, run_script, session_script
+from ..script import run_script, session_script
 from ..state import Shell
 from .accounts import login, logout, whoami
 from .calls import apply, call, cancel, pending, sub, subs, unsub, wait
@@ -82,7 +83,7 @@ def source(shell: Shell, file: File) -> Message:
     Each command runs when the one before is answered. The first error, or Ctrl-C, ends the script. `save` writes such a
     file.
     """
-    text = read_script(file)
+    text = text_of(read_file(file), file)
     with shell.current.in_file(file):
         outcome = run_script(shell, [text], file)
     ended = "" if outcome.error is None else "; the last one failed, so the rest was not run"

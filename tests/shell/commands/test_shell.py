@@ -120,7 +120,7 @@ def test_an_unusable_file_is_an_error(table: Desk, text: str, message: str) -> N
 
 def test_a_file_that_is_not_text_is_not_run(table: Desk, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"call \xff\xfe")
-    assert "it is not UTF-8 text" in table.type(f"source {tmp_path}/x")
+    assert "is not UTF-8 text, from byte" in table.type(f"source {tmp_path}/x")
 
 
 def test_history_shows_typed_lines(table: Desk) -> None:
