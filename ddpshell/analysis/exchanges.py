@@ -247,11 +247,6 @@ class View(Struct, frozen=True):
     data: DataMessage | None = None
 
     @property
-    def is_new_document(self) -> bool:
-        """Whether the frame brings a new document."""
-        return isinstance(self.data, _NEW)
-
-    @property
     def fields(self) -> dict[str, JSONValue]:
         """The fields in a frame about a document; empty if it has none, or if they are not a JSON object."""
         return (json_object(self.data.fields) or {}) if isinstance(self.data, (*_NEW, Changed)) else {}

@@ -29,7 +29,7 @@ from ..protocol.messages import (
 from ..protocol.server_error import is_unknown_name
 from .exchanges import Call, Connection, Exchanges, Phase, Request, View
 from .load import percentiles
-from .recording import ConnectionChange, Entry, Frame
+from .recording import ConnectionChange, Entry, Frame, rounded
 
 __all__ = ["Finding", "Lint", "RecordedNames", "Rule", "Summary", "changed_numbers", "changes", "summarize"]
 
@@ -116,16 +116,6 @@ class Summary:
         # Exchanges that were sent and not answered.
         self._waiting: set[Request] = set()
 
-    @property
-    def connections(self) -> int:
-        """The number of connections."""
-        return len(self._conns)
-
-    @property
-    def seconds(self) -> float:
-        """The time from the first to the last frame."""
-        return 0.0 if self._first is None else self._last - self._first
-
     def receive(self, view: View) -> None:
         """Count the next frame."""
         entry = view.entry
@@ -148,9 +138,9 @@ class Summary:
             self._group(waiting).unanswered += 1
         self._waiting.clear()
         return {
-            "connections": self.connections,
+            "connections": len(self._conns),
             "reconnects": len(self._reconnects),
-            "seconds": round(self.seconds, 6),
+            "seconds": 0.0 if self._first is None else rounded(self._last - self._first),
             "frames": {**self.frames},
             "bytes": {**self.bytes},
             "calls": [group.as_json() for group in self.calls.values()],
@@ -177,7 +167,7 @@ class Summary:
                 group.updated.append(t - one.sent)
         elif phase == "data":
             group.bytes += cast(Frame, view.entry).size
-            group.documents += view.is_new_document
+            group.documents += isinstance(view.data, Added | AddedBefore)
         elif phase in ("ready", "nosub", "unsub"):
             group.errors += phase == "nosub" and one.error is not None
             # A subscription that is sent again after a reconnect is ready again, which does not count.

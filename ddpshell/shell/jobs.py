@@ -310,11 +310,6 @@ class Subscriptions:
                 entry.is_count_certain = entry.is_count_certain and candidates == [entry]
             return any(now - entry.started < _READY_TIMEOUT for entry in pending)
 
-    def mark_ready(self, entry: SubscriptionEntry) -> None:
-        """Note that the first documents of a subscription have come."""
-        with self._lock:
-            entry.is_ready = True
-
     def end(self, entry: SubscriptionEntry) -> None:
         """Remove a subscription that has ended on this side."""
         with self._lock:

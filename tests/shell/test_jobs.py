@@ -168,7 +168,7 @@ def test_documents_are_counted_until_ready() -> None:
     subscriptions.add(one)
     assert subscriptions.count_added("c", 0.0)
     assert subscriptions.count_added("c", 0.0)
-    subscriptions.mark_ready(one)
+    one.is_ready = True
     assert not subscriptions.count_added("c", 0.0)
     assert (one.added, one.is_ready, one.is_count_certain) == (2, True, True)
     assert subscriptions.all() == [one]
@@ -189,11 +189,11 @@ def test_documents_of_a_ready_subscription_are_uncertain() -> None:
     ready, later, other = subscribed(1), subscribed(2), subscribed(3)
     subscriptions.add(ready)
     subscriptions.count_added("tasks", 0.0)
-    subscriptions.mark_ready(ready)
+    ready.is_ready = True
     subscriptions.add(later)
     subscriptions.count_added("tasks", 0.0)
     assert not later.is_count_certain
-    subscriptions.mark_ready(later)
+    later.is_ready = True
     subscriptions.add(other)
     subscriptions.count_added("items", 0.0)
     assert (other.added, other.is_count_certain) == (1, True), "no other subscription has documents of this collection"
@@ -203,7 +203,7 @@ def test_a_ready_subscription_without_documents_may_bring_any() -> None:
     subscriptions = Subscriptions()
     empty, later = subscribed(1), subscribed(2)
     subscriptions.add(empty)
-    subscriptions.mark_ready(empty)
+    empty.is_ready = True
     subscriptions.add(later)
     subscriptions.count_added("items", 0.0)
     assert not later.is_count_certain

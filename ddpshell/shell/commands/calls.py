@@ -211,7 +211,7 @@ def sub(shell: Shell, publication: Publication, *params: Value) -> PendingReply:
     handle.stopped.add_done_callback(partial(_on_stopped, shell, entry))
 
     def reply(_: Any) -> Reply:
-        shell.link.subscriptions.mark_ready(entry)
+        entry.is_ready = True
         count = ""
         # DDP does not say to which of several subscriptions a document belongs.
         if entry.is_count_certain:
