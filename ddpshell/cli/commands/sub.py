@@ -153,7 +153,7 @@ def _show_live(
     from ...protocol.secrets import mask_params
     from ...shell.commands.calls import named
     from ...shell.live import LiveTable, observe_all
-    from ...shell.terminal.live_screen import LiveScreen, connection_state
+    from ...shell.terminal.live_screen import LiveScreen
     from ..connection import connected, wait_for_session
     from ..subscription import logged_out
 
@@ -170,7 +170,7 @@ def _show_live(
         screen = LiveScreen(
             LiveTable(process.clock.now),
             named(name, mask_params(name, params)),
-            lambda: connection_state(client),
+            client,
             is_colored=process.console.colors_out,
         )
         wait_for_session(client, process)

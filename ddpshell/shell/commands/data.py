@@ -180,7 +180,7 @@ def live(shell: Shell, publication: Publication, *params: Value) -> None:
     if shell.terminal is None or not shell.terminal.can_draw:
         raise CommandError("live needs a terminal that can draw; `sub` and `watch` show changes as lines")
     from ..live import LiveTable, observe_all
-    from ..terminal.live_screen import LiveScreen, connection_state
+    from ..terminal.live_screen import LiveScreen
 
     warn_of_losses(shell, params, "an argument", is_sent=True)
     client, what = shell.client, named(publication, mask_params(publication, params))
@@ -188,7 +188,7 @@ def live(shell: Shell, publication: Publication, *params: Value) -> None:
     if publication in client.collections:
         # Other subscriptions may have brought documents of other collections before.
         table.shown = publication
-    screen = LiveScreen(table, what, lambda: connection_state(client), is_colored=shell.settings.is_on("color"))
+    screen = LiveScreen(table, what, client, is_colored=shell.settings.is_on("color"))
     shell.link.hides_changes = True
     stop_observing = observe_all(client, screen.put)
     handle = client.subscribe(publication, *params)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from prompt_toolkit.application import Application
 from prompt_toolkit.filters import Condition, Filter
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import FormattedTextControl, HSplit, Layout, Window
@@ -27,13 +26,13 @@ from ...text.palette import STYLES, StyledText, named_style, plain
 from ...text.prose import cell_width, clip
 from ..commands.session import state_text
 from ..live import LiveTable
-from .output import TerminalOutput, standard_output
+from .output import standard_output
 
 if TYPE_CHECKING:
     from ...client import Client
     from ...client.events import DocumentEvent
 
-__all__ = ["LiveScreen", "connection_state"]
+__all__ = ["LiveScreen"]
 
 # Seconds between two drawings of changes. Keys are drawn at once.
 _INTERVAL = 0.05
@@ -62,37 +61,20 @@ _LIVE_STYLES = {
 }
 
 
-def connection_state(client: Client) -> str:
-    """Return the state of a connection if it is not connected; "" otherwise."""
-    status = client.status
-    return "" if status.is_connected else plain(state_text(status))
-
-
 class LiveScreen:
     """Shows a live table until the user leaves.
 
     Args:
         table: The table.
         what: The publication and its arguments, escaped.
-        status: Returns the state of the connection if it is worth mentioning; "" otherwise.
+        client: The client whose documents are in the table.
         is_colored: Whether to use colors.
-        keys: The source of keys; standard input by default.
-        output: The terminal; standard output by default.
     """
 
-    def __init__(
-        self,
-        table: LiveTable,
-        what: str,
-        status: Callable[[], str],
-        *,
-        is_colored: bool = True,
-        keys: Input | None = None,
-        output: TerminalOutput | None = None,
-    ) -> None:
+    def __init__(self, table: LiveTable, what: str, client: Client, *, is_colored: bool) -> None:
         self._table = table
         self._what = what
-        self._status = status
+        self._client = client
         self._is_typing = False
         # Whether work is due already.
         self._is_scheduled = False
@@ -103,7 +85,7 @@ class LiveScreen:
         self._drawn = 0.0
         self._seconds: float | None = None
         self._is_late = False
-        self._output = output or standard_output()
+        self._output = standard_output()
         self._app: Application[None] = Application(
             Layout(
                 HSplit(
@@ -121,7 +103,6 @@ class LiveScreen:
             # The status shows seconds.
             refresh_interval=1.0,
             color_depth=None if is_colored else ColorDepth.DEPTH_1_BIT,
-            input=keys,
             output=self._output,
         )
         self._app.ttimeoutlen = self._app.timeoutlen = _ESCAPE_TIMEOUT
@@ -246,7 +227,8 @@ class LiveScreen:
             note = self._filter_note(width - cell_width(text) - 1)
             return [("class:live.status", text), ("reverse", " "), note]
         keys = _KEYS_OF_DOCUMENT if table.is_open else _KEYS_OF_SEVERAL if table.collections > 1 else _KEYS
-        parts = [self._status()]
+        status = self._client.status
+        parts = ["" if status.is_connected else plain(state_text(status))]
         if table.filter and not table.is_open:
             parts.append(f"/{escape_line(table.filter)}{self._filter_note(width)[1]}")
         text = "  ".join([part for part in (*parts, keys) if part])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from msgspec import Struct
@@ -194,22 +194,15 @@ class TourPrompt(PlainPrompt):
         screen: The output.
         keys: Standard input, where the reader presses Enter; None to run all commands without waiting.
         is_colored: Returns whether to write colors.
-        steps: The steps.
     """
 
     def __init__(
-        self,
-        shell: Shell,
-        printer: Printer,
-        screen: PlainScreen,
-        keys: TextIO | None,
-        is_colored: Callable[[], bool],
-        steps: Iterable[Step] = STEPS,
+        self, shell: Shell, printer: Printer, screen: PlainScreen, keys: TextIO | None, is_colored: Callable[[], bool]
     ) -> None:
         super().__init__(shell, printer, screen, keys or sys.stdin, lambda text: None)
         self._enter = keys
         self._is_colored = is_colored
-        self._steps = iter(steps)
+        self._steps = iter(STEPS)
         self._previous: Step | None = None
 
     def read(self) -> str:
