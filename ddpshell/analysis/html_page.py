@@ -65,11 +65,10 @@ def _policy(template: str) -> str:
 
 
 class _Row(Struct):
-    """An exchange, with the frames and the phases that the page shows."""
+    """An exchange, with the frames and the steps that the page shows."""
 
     exchange: Exchange
     steps: list[JSONValue] = []
-    phases: set[str] = set()
     # The first number and the length of each run of frames.
     frames: list[int] = []
     bytes: int = 0
@@ -161,9 +160,9 @@ class _Page:
                 self._connections[frame.conn] = step.exchange
             else:
                 row.add_frame(number, frame.size)
-            if step.phase != "data" or "data" not in row.phases:
+            # Of many steps with data, only the first one is shown.
+            if step.phase != "data" or not row.collections:
                 row.steps.append([step.phase, rounded(frame.t)])
-                row.phases.add(step.phase)
             if data is not None and isinstance(step.exchange, Subscription):
                 waiting = step.exchange.name
                 row.collections[data.collection] = None
