@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..analysis.exchanges import Call
 from ..analysis.recording import Entry, LiveRecorder
 from ..analysis.timing import PROBE_METHOD, Blocker, CallTimes, Timing
 from ..text.escaping import escape_line
@@ -15,8 +14,6 @@ from ..text.palette import StyledText
 from ..text.prose import duration
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from ..client import Client
 
 __all__ = ["CallTimer"]
@@ -39,23 +36,24 @@ class CallTimer:
         # The client's thread writes, and another thread may read.
         self._lock = threading.Lock()
         self._timing = Timing(follows_changes=follows_changes)
-        self._commands: dict[tuple[bool, str], str] = {}
+        self._commands: dict[tuple[str, str], str] = {}
         recorder.observer = self._receive
 
-    def probe(self, client: Client) -> Future[float]:
-        """Send a ping and the probe of a call. Send the call directly afterwards.
-
-        Returns:
-            The answer to the ping.
-        """
-        ping = client.ping()
+    def probe(self, client: Client) -> None:
+        """Send a ping and the probe of a call. Send the call directly afterwards."""
+        client.ping()
         # A probe is useless on another connection, so it is not sent again.
         client.apply(PROBE_METHOD, (), retry=False, return_at_result=True)
-        return ping
 
-    def name(self, number: int, what: str, *, call_id: str = "", sub_id: str = "") -> None:
-        """Remember the number and the short form of the command that made a request."""
-        self._commands[(bool(call_id), call_id or sub_id)] = f"[{number}] {what}"
+    def name(self, kind: str, request_id: str, command: str) -> None:
+        """Remember the command that made a request: its number and its short form.
+
+        Args:
+            kind: `call` or `sub`.
+            request_id: The id of the request.
+            command: The command.
+        """
+        self._commands[(kind, request_id)] = command
         if len(self._commands) > _MAX_COMMANDS:
             del self._commands[next(iter(self._commands))]
 
@@ -65,7 +63,7 @@ class CallTimer:
         with self._lock:
             yield self._timing
 
-    def text(self, call_id: str, earlier: Sequence[str] = ()) -> StyledText:
+    def text(self, call_id: str, earlier: Sequence[str]) -> StyledText:
         """Return the times of a call for people; nothing if it was not sent.
 
         Args:
@@ -81,7 +79,7 @@ class CallTimer:
         request = blocker.request
         if request is None and earlier and not blocker.is_watched:
             return " or ".join(earlier[:_MAX_NAMED])
-        command = None if request is None else self._commands.get((isinstance(request, Call), request.id))
+        command = None if request is None else self._commands.get((request.kind, request.id))
         return command or escape_line(blocker.name)
 
     def _receive(self, entry: Entry) -> None:

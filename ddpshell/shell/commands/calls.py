@@ -143,7 +143,7 @@ def _send(shell: Shell, method: str, params: Sequence[EJSONValue], *, no_retry: 
     what = f"call {named(call.method, mask_params(call.method, call.params))}"
     details = None
     if (timer := timer_of(shell)) is not None and call.id:
-        timer.name(shell.current.number, what, call_id=call.id)
+        timer.name("call", call.id, f"[{shell.current.number}] {what}")
         earlier = [f"[{job.number}] {job.what}" for job in shell.jobs.pending if job.number > 0]
         details = partial(timer.text, call.id, earlier)
     return PendingReply(call, reply, what, cancel=call.cancel, settle=call.settle, details=details)
@@ -207,7 +207,7 @@ def sub(shell: Shell, publication: Publication, *params: Value) -> PendingReply:
     probe(shell)
     handle = entry.handle = client.subscribe(publication, *params)
     if (timer := timer_of(shell)) is not None:
-        timer.name(number, f"sub {what}", sub_id=handle.id)
+        timer.name("sub", handle.id, f"[{number}] sub {what}")
     handle.stopped.add_done_callback(partial(_on_stopped, shell, entry))
 
     def reply(_: Any) -> Reply:
