@@ -51,8 +51,9 @@ def problem_with_source(source: str, flags: str) -> str | None:
             position = end
             repeatable = True
         elif char == "(":
-            groups.append((start, not _LOOKBEHIND_OPENING.match(source, start)))
-            if source.startswith("?", position):
+            is_special = source.startswith("?", position)
+            groups.append((start, not (is_special and _LOOKBEHIND_OPENING.match(source, start))))
+            if is_special:
                 opening = _GROUP_OPENING.match(source, start)
                 if opening is None:
                     return f"the group at position {start} begins in a way that JavaScript does not know"
@@ -62,7 +63,8 @@ def problem_with_source(source: str, flags: str) -> str | None:
             if not groups:
                 return f"the ) at position {start} closes nothing"
             _, repeatable = groups.pop()
-        elif (count := _COUNT.match(source, start)) or char in "*+?":
+        elif char in "*+?" or (char == "{" and _COUNT.match(source, start)):
+            count = _COUNT.match(source, start)
             if not repeatable:
                 return f"the {char} at position {start} has nothing to repeat"
             if count:
