@@ -69,24 +69,32 @@ def _harmful(others: str = "", before: str = "") -> re.Pattern[str]:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
+    return _escape(match[0])
+
+
+def _escaped_shortly(match: re.Match[str]) -> str:
+    char = match[0]
+    if "\udc00" <= char <= "\udfff" and "\ud800" <= match.string[match.start() - 1 : match.start()] <= "\udbff":
+        return f"\\u{{{ord(char):x}}}"
+    return _SHORT.get(char) or _escape(char)
+
+
+def _escaped_for_json(match: re.Match[str]) -> str:
+    return _escape_for_json(match[0])
+
+
+# Only a few thousand characters are harmful. A text may have each of them very often.
+@functools.cache
+def _escape(char: str) -> str:
+    code = ord(char)
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\u{{{code:x}}}"
 
 
-def _escaped_shortly(match: re.Match[str]) -> str:
-    short = _SHORT.get(match[0])
-    if short is not None:
-        return short
-    before = match.string[match.start() - 1 : match.start()]
-    if "\udc00" <= match[0] <= "\udfff" and "\ud800" <= before <= "\udbff":
-        return f"\\u{{{ord(match[0]):x}}}"
-    return _escaped(match)
-
-
-def _escaped_for_json(match: re.Match[str]) -> str:
-    code = ord(match[0])
+@functools.cache
+def _escape_for_json(char: str) -> str:
+    code = ord(char)
     if code < 0x10000:
         return f"\\u{code:04x}"
     code -= 0x10000
