@@ -226,6 +226,18 @@ def _typing(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     return {"ddpshell": functools.partial(typed, [*DDP, "-u", url], size)}
 
 
+def _worst(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    """Each contender is held by many frames, of which the worst counts. `tests.benchmarks.hostile` prints all of them."""
+    url = stack.enter_context(programs.embedded()).url
+    arguments = {"client": ["client"], "client with -d": ["client", "-d"], "server": ["server", url]}
+
+    def measured(peer: str, *options: str) -> Mapping[str, float]:
+        [found] = programs.figures([PYTHON, "-m", "tests.benchmarks.hostile", peer, str(size), *options])
+        return {"time": max(found.values())}
+
+    return {name: functools.partial(measured, *words) for name, words in arguments.items()}
+
+
 def _tap(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     """Messages are shown on standard output, as without --record."""
     programs.install()
@@ -413,6 +425,16 @@ RACES = {
                 Goal("cpu", ours="ddp bench", against="simpleddp", at_most=0.3),
             ),
             contenders=_load,
+        ),
+        Race(
+            "worst",
+            "the longest time for which a hostile peer holds a client or the server with {size} characters",
+            size=1_000_000,
+            tiny=1000,
+            rounds=3,
+            measures={"time": "ms"},
+            goals=tuple(Goal("time", ours=name, at_most=200) for name in ("client", "client with -d", "server")),
+            contenders=_worst,
         ),
         Race(
             "tap",

@@ -105,6 +105,21 @@ def _result(number: bytes, result: bytes) -> bytes:
     )
 
 
+def handshake(client: socket.socket) -> bytearray:
+    """Accept the upgrade of a client, and return the bytes that it has sent after it."""
+    head = bytearray()
+    while b"\r\n\r\n" not in head:
+        head += client.recv(65536)
+    key = re.search(rb"^sec-websocket-key: (\S+)", head, re.IGNORECASE | re.MULTILINE)
+    assert key is not None
+    accept = base64.b64encode(hashlib.sha1(key[1] + _MAGIC, usedforsecurity=False).digest())
+    client.sendall(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
+    return head[head.index(b"\r\n\r\n") + 4 :]
+
+
 class _Connection:
     def __init__(self, client: socket.socket) -> None:
         self._client = client
@@ -114,7 +129,7 @@ class _Connection:
     def run(self) -> None:
         with self._client as client:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            buffer = self._handshake()
+            buffer = handshake(client)
             try:
                 while True:
                     replies = b"".join(self._answer(_decode(text)) for text in texts(buffer))
@@ -126,19 +141,6 @@ class _Connection:
                     buffer += received
             except OSError:
                 return
-
-    def _handshake(self) -> bytearray:
-        head = bytearray()
-        while b"\r\n\r\n" not in head:
-            head += self._client.recv(65536)
-        key = re.search(rb"^sec-websocket-key: (\S+)", head, re.IGNORECASE | re.MULTILINE)
-        assert key is not None
-        accept = base64.b64encode(hashlib.sha1(key[1] + _MAGIC, usedforsecurity=False).digest())
-        self._send(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-        )
-        return head[head.index(b"\r\n\r\n") + 4 :]
 
     def _send(self, data: bytes) -> None:
         with self._sending:
