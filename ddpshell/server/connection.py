@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 # If more characters than this wait for a slow reader, the worker thread that publishes to it waits, too.
 _HIGH_WATER = 1 << 20
 
+_USUAL_ENDS = (EndReason.LOST, EndReason.DISCONNECT, EndReason.GRACE_OVER, EndReason.SUPERSEDED)
+
 
 class Connections(Struct):
     """All connections of a running server.
@@ -156,7 +158,8 @@ class Connection:
                     )
                     self._drop_socket()
                 case SessionEnded():
-                    self._log_end(event.reason)
+                    level = logging.DEBUG if event.reason in _USUAL_ENDS else logging.INFO
+                    logger.log(level, "session %s ended: %s", self.session_id or "-", event.reason.value)
                     self.close()
                 case _:
                     assert_never(event)
@@ -257,12 +260,6 @@ class Connection:
         self._handle_pending_events()
         self._flush()
         self._set_timer()
-
-    def _log_end(self, reason: EndReason) -> None:
-        quiet = reason in (EndReason.LOST, EndReason.DISCONNECT, EndReason.GRACE_OVER, EndReason.SUPERSEDED)
-        logger.log(
-            logging.DEBUG if quiet else logging.INFO, "session %s ended: %s", self._session.id or "-", reason.value
-        )
 
     def start_universal(self, handler: Handler) -> None:
         """Start a universal publication that was registered after the session. Must be called on the event loop's thread."""

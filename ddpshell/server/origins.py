@@ -63,7 +63,8 @@ class Origins:
         scheme, _, address = page.partition("://")
         own = (host or "").lower().removesuffix(f":{_DEFAULT_PORTS.get(scheme)}")
         if self._allowed is None:
-            return Verdict.WELCOME if address == own or _is_this_machine(address) else Verdict.FOREIGN
+            is_own = address == own or _is_address(address, of_this_machine=True)
+            return Verdict.WELCOME if is_own else Verdict.FOREIGN
         if page in self._allowed or "*" in self._allowed or (address == own and _is_address(address)):
             return Verdict.WELCOME
         return Verdict.REFUSED
@@ -85,21 +86,10 @@ def normalized(text: str) -> str:
     return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS.get(scheme)) else f"{scheme}://{host}:{port}"
 
 
-def _host(address: str) -> str:
-    return address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]
-
-
-def _is_this_machine(address: str) -> bool:
-    host = _host(address)
+def _is_address(address: str, *, of_this_machine: bool = False) -> bool:
+    """Return whether the host of an address is an IP address or `localhost`, and of this machine if that is required."""
+    host = address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback or not of_this_machine
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
-
-
-def _is_address(address: str) -> bool:
-    try:
-        ipaddress.ip_address(_host(address))
-    except ValueError:
-        return _is_this_machine(address)
-    return True

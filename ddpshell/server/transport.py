@@ -248,7 +248,7 @@ class Socket(asyncio.Protocol):
         self._fragments: list[bytes] = []
         # Received bytes that are not decoded yet. They stay compressed while reading is paused, to save memory.
         self._unread = bytearray()
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timer: asyncio.TimerHandle | None = None
         self._stalled = False
         self._broken = False
 
@@ -322,7 +322,7 @@ class Socket(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.client_address = peer[0] if peer else ""
         self._endpoints.sockets.add(self)
-        self._later(REQUEST_TIMEOUT, self._give_up_on_request)
+        self._later(REQUEST_TIMEOUT, self.abort)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -336,8 +336,7 @@ class Socket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        for timer in self._timers:
-            timer.cancel()
+        self._cancel_timer()
         self._endpoints.remove_socket(self)
         if self.owner is not None:
             self.owner.socket_closed()
@@ -416,7 +415,7 @@ class Socket(asyncio.Protocol):
         return start > 0 or not self._is_plain
 
     def _handle_request(self, request: Request) -> None:
-        self._cancel_timers()
+        self._cancel_timer()
         path = request.path.partition("?")[0]
         headers = request.headers
         wants_websocket = "websocket" in (_header(request, "Upgrade") or "").lower()
@@ -480,7 +479,6 @@ class Socket(asyncio.Protocol):
                     self._fragments.clear()
                 self._handle_message(data, texts)
             case Opcode.PONG if self._framed:
-                self._cancel_timers()
                 self._later(SOCKJS_PING_INTERVAL, self._ping)
             case _:
                 pass
@@ -522,11 +520,9 @@ class Socket(asyncio.Protocol):
             self._transport.write(data)
         if chunks[-1] == b"":
             # The server closes the TCP connection first (RFC 6455, section 7.1.1). The write buffer is still sent.
-            self._cancel_timers()
             self._transport.close()
             self._later(CLOSE_TIMEOUT, self.abort)
         elif self._protocol.close_expected():
-            self._cancel_timers()
             self._later(CLOSE_TIMEOUT, self.abort)
 
     def _ping(self) -> None:
@@ -540,17 +536,15 @@ class Socket(asyncio.Protocol):
             self._protocol.send_close(3000, "No response from heartbeat")
             self._write()
 
-    def _give_up_on_request(self) -> None:
-        if self.owner is None:
-            self.abort()
-
     def _later(self, seconds: float, function: Callable[[], None]) -> None:
-        self._timers.append(asyncio.get_running_loop().call_later(seconds, function))
+        """Call a function after this time, in place of the one that waits for its time now."""
+        self._cancel_timer()
+        self._timer = asyncio.get_running_loop().call_later(seconds, function)
 
-    def _cancel_timers(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def _header(request: Request, name: str) -> str | None:
