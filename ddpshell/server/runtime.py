@@ -15,6 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from functools import partial
+from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 from ..clock import SystemClock, wait_in_parts
@@ -354,21 +355,16 @@ class _Worker(threading.Thread):
         super().__init__(name=name, daemon=True)
         self.owner: object = None
         self._pool = pool
-        self._job: Job | None = None
-        self._assigned = threading.Semaphore(0)
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
 
     def assign(self, owner: object, job: Job | None) -> None:
-        self.owner, self._job = owner, job
-        self._assigned.release()
+        self.owner = owner
+        self._jobs.put(job)
 
     def run(self) -> None:
         _thread.is_worker = True
-        while True:
-            self._assigned.acquire()
-            # A job can hold a whole session, so an idle worker must not keep its last job in memory.
-            job, self._job = self._job, None
-            if job is None:
-                return
+        while (job := self._jobs.get()) is not None:
+            # A job can hold a whole session, so an idle worker must not keep its last job in memory: it ends with None.
             while job is not None:
                 try:
                     job()
