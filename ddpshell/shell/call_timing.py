@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..analysis.recording import Entry, LiveRecorder
-from ..analysis.timing import PROBE_METHOD, Blocker, CallTimes, Timing
+from ..analysis.timing import PROBE_METHOD, Blocker, Timing
 from ..text.escaping import escape_line
 from ..text.palette import StyledText
 from ..text.prose import duration
@@ -64,7 +64,9 @@ class CallTimer:
             yield self._timing
 
     def text(self, call_id: str, earlier: Sequence[str]) -> StyledText:
-        """Return the times of a call for people; nothing if it was not sent.
+        """Return the times of a call in two lines: those that were measured, and those that were inferred.
+
+        If the call was not sent, there is no text.
 
         Args:
             call_id: The id of the call.
@@ -73,7 +75,18 @@ class CallTimer:
         """
         with self.timing() as timing:
             times = timing.call_times(call_id)
-        return [] if times is None else times_text(times, lambda blocker: self._blocker_name(blocker, earlier))
+        if times is None:
+            return []
+        measured = [("result", times.result), ("updated", times.updated), ("network", times.network)]
+        text = ", ".join([f"{what} {duration(seconds)}" for what, seconds in measured if seconds is not None])
+        if times.queue is None:
+            inferred = "queue unknown, because the probe was not answered"
+        else:
+            behind = " and ".join([self._blocker_name(blocker, earlier) for blocker in times.blockers])
+            inferred = f"queue {duration(times.queue)}{' behind ' if behind else ''}{behind}"
+        if times.run is not None:
+            inferred += f", run {duration(times.run)}"
+        return [("note", f"{text}\n    inferred: {inferred}")]
 
     def _blocker_name(self, blocker: Blocker, earlier: Sequence[str]) -> str:
         request = blocker.request
@@ -85,22 +98,3 @@ class CallTimer:
     def _receive(self, entry: Entry) -> None:
         with self._lock:
             self._timing.receive(entry)
-
-
-def times_text(times: CallTimes, name: Callable[[Blocker], str]) -> StyledText:
-    """Return the times of a call in two lines: those that were measured, and those that were inferred.
-
-    Args:
-        times: The times.
-        name: Returns the name of what held up the call.
-    """
-    measured = [("result", times.result), ("updated", times.updated), ("network", times.network)]
-    text = ", ".join([f"{what} {duration(seconds)}" for what, seconds in measured if seconds is not None])
-    if times.queue is None:
-        inferred = "queue unknown, because the probe was not answered"
-    else:
-        behind = " and ".join([name(blocker) for blocker in times.blockers])
-        inferred = f"queue {duration(times.queue)}{' behind ' if behind else ''}{behind}"
-    if times.run is not None:
-        inferred += f", run {duration(times.run)}"
-    return [("note", f"{text}\n    inferred: {inferred}")]

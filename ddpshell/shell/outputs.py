@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Literal, TypeAlias
+from typing import IO, TypeAlias
 
 from ..exceptions import CommandError
 from ..text.escaping import escape_line, escape_text
@@ -152,7 +152,7 @@ class FileOutput:
         self._line = line
         self._redirection = redirection
         self._path = Path(redirection.target).expanduser()
-        self._is_append = redirection.operator == ">>"
+        self._mode = "a" if redirection.operator == ">>" else "w"
         # Fails before anything is sent. The content of the file stays until there is an answer.
         self._write("", "a")
 
@@ -163,7 +163,7 @@ class FileOutput:
             CommandError: The file cannot be written, or the program failed.
         """
         text = exact_text(reply, self._settings["output"])
-        self._write(text, "a" if self._is_append else "w")
+        self._write(text, self._mode)
         return note(f"{self._redirection.target}: {plural(text.count(chr(10)), 'line')}")
 
     def open_stream(self, show: Callable[[Message], object], on_end: OnEnd) -> Stream:
@@ -173,8 +173,7 @@ class FileOutput:
             show: Shows what a program writes.
             on_end: Called when all lines are written and the program has ended.
         """
-        mode: Literal["ab", "wb"] = "ab" if self._is_append else "wb"
-        return Stream(self._redirection.target, lambda: self._path.open(mode), on_end)
+        return Stream(self._redirection.target, lambda: self._path.open(f"{self._mode}b"), on_end)
 
     def stop(self) -> bool:
         """There is no program to end."""
