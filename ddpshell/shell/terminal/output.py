@@ -75,12 +75,13 @@ class PlainScreen:
 
     Args:
         file: Standard output.
-        columns: The assumed width.
     """
 
-    def __init__(self, file: TextIO, columns: int = 80) -> None:
+    #: The assumed width.
+    columns = 80
+
+    def __init__(self, file: TextIO) -> None:
         self._file = file
-        self.columns = columns
 
     def write_raw(self, data: str) -> None:
         """Write text. Characters that the file cannot encode are escaped."""
