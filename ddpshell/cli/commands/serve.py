@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import os
 import re
 import sys
@@ -16,6 +15,7 @@ import click
 
 from ...analysis.files import open_frames
 from ...analysis.recorded_answers import RecordedAnswers, recorded_answers
+from ...client.network.proxy import is_loopback
 from ...exceptions import CommandError, RecordingError
 from ...server import Activity, Frame, Server
 from ...server.demo import demo_server
@@ -34,7 +34,7 @@ from ..output import Console, OutputFormat
 from ..process import Process
 from ..types import FileName, PositiveNumber, ReadableFile
 
-__all__ = ["ServerLog", "announce", "is_loopback", "listening", "outcome", "serve", "what"]
+__all__ = ["ServerLog", "announce", "listening", "outcome", "serve", "what"]
 
 #: Seconds between checks whether a file has changed.
 _RELOAD_INTERVAL = 0.5
@@ -280,16 +280,6 @@ def _checked_origins(ctx: click.Context, param: click.Parameter, origins: tuple[
         except ValueError as error:
             raise click.BadParameter(str(error), ctx, param) from None
     return origins
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address to listen on."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 #: Longer names are cut.
