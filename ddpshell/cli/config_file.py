@@ -34,7 +34,7 @@ from ..text.prose import closest
 from .option_table import SETTINGS
 from .types import SETTING_TYPES, TOMLValue
 
-__all__ = ["Config", "Section", "change_config", "read_config"]
+__all__ = ["Config", "Section", "change_config", "read_config", "write_config"]
 
 # Bytes. Some files, such as /dev/zero, have no end.
 _MAX_FILE_SIZE = 1 << 20
@@ -155,7 +155,7 @@ def change_config(path: str, section: Sequence[str], key: str, value: TOMLValue 
     if changed is None or changed not in allowed:
         raise CommandError(f"{key} cannot be changed in the form in which {path} has it; use ddp config --edit")
     _Checker(path, new).config(changed)
-    _replace(file, new)
+    write_config(file, new)
 
 
 def _edited(text: str, table: Sequence[str], key: str, value: TOMLValue | None, dotted: int) -> str:
@@ -252,8 +252,12 @@ def _key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
-def _replace(file: Path, text: str) -> None:
-    """Write the file at once, readable only by its owner if it is new: it may have secrets, such as headers."""
+def write_config(file: Path, text: str) -> None:
+    """Write the file at once, readable only by its owner if it is new: it may have secrets, such as headers.
+
+    Raises:
+        CommandError: The file cannot be written.
+    """
     from ..logins import make_private, replace_private
 
     try:

@@ -13,14 +13,14 @@ import click
 from ...client.network.proxy import parse_proxy
 from ...ejson import EJSONValue
 from ...exceptions import CommandError, LoginNeeded
-from ...logins import make_private, server_of
+from ...logins import server_of
 from ...protocol.secrets import mask_url
 from ...protocol.urls import parse_url
 from ...shell.settings import SETTINGS as SHELL_SETTINGS
 from ...shell.settings import Settings as ShellSettings
 from ...text.escaping import escape_line
 from ...text.prose import closest
-from ..config_file import Config, change_config, read_config
+from ..config_file import Config, change_config, read_config, write_config
 from ..credentials import endpoint_of, login_store
 from ..group import Command
 from ..option_table import SETTINGS
@@ -173,17 +173,8 @@ def _print_value(value: object, console: Console) -> None:
 
 def _edit(file: str) -> None:
     """Let the user edit the file, and check it after that."""
-    path = Path(file)
-    try:
-        if not path.exists():
-            if not path.parent.exists():
-                make_private(path.parent)
-            # The file may contain secrets, such as headers and the password of a proxy.
-            path.touch(mode=0o600)
-            path.chmod(0o600)
-            path.write_text(_TEMPLATE)
-    except OSError as error:
-        raise CommandError(f"cannot write {file}: {error.strerror}") from None
+    if not Path(file).exists():
+        write_config(Path(file), _TEMPLATE)
     click.edit(filename=file)
     read_config(file)
 
