@@ -29,6 +29,7 @@ __all__ = [
     "Identity",
     "ResolvedSettings",
     "ResolvedValue",
+    "check_alone",
     "config_file",
     "find_config",
     "is_there",
@@ -219,11 +220,24 @@ def _check_conflicts(given: GivenOptions) -> None:
         ("token_file", "login"),
         ("token_file", "password_file"),
     ):
-        if given.get(one) and given.get(other):
-            first, second = (
-                "/".join(next(row.spellings for row in CONNECTION_ROWS if row.option == name)) for name in (one, other)
-            )
-            raise usage_error(f"{first} and {second} cannot be used together")
+        if given.get(one):
+            check_alone("/".join(next(row.spellings for row in CONNECTION_ROWS if row.option == one)), given, other)
+
+
+def check_alone(what: str, given: GivenOptions, *others: str) -> None:
+    """Check that other options are not given.
+
+    Args:
+        what: What cannot be used together with them.
+        given: The given options.
+        others: The names of the other options.
+
+    Raises:
+        click.UsageError: One of them is given.
+    """
+    for row in CONNECTION_ROWS:
+        if row.option in others and given.get(row.option):
+            raise usage_error(f"{what} and {'/'.join(row.spellings)} cannot be used together")
 
 
 def find_config(given: GivenOptions, environment: Mapping[str, str] = os.environ) -> Config | None:

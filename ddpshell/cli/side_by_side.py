@@ -16,18 +16,9 @@ from ..protocol.server_error import is_unknown_name
 from ..text.escaping import escape_line
 from .output import Console
 from .process import Process
-from .settings import ConnectionSettings
+from .settings import ConnectionSettings, check_alone
 
 __all__ = ["show_side_by_side"]
-
-
-# Options that choose one user.
-_IDENTITY = {
-    "login": "--login",
-    "no_login": "--no-login",
-    "token_file": "--token-file",
-    "password_file": "--password-file",
-}
 
 
 def show_side_by_side(
@@ -52,8 +43,7 @@ def show_side_by_side(
     """
     if repeated := [user for number, user in enumerate(users) if user in users[:number]]:
         raise click.UsageError(f"--as {repeated[0]} is given twice")
-    if both := [option for name, option in _IDENTITY.items() if process.options.get(name)]:
-        raise click.UsageError(f"--as and {both[0]} cannot be used together")
+    check_alone("--as", process.options, "login", "no_login", "token_file", "password_file")
     views: dict[str, SeenDocuments] = {}
     errors: dict[str, SubscriptionError] = {}
     for user in users:

@@ -11,9 +11,9 @@ from ...logins import LoginStore, SavedLogin, os_error_reason, server_of
 from ..connection import connected, wait_for_outcome
 from ..credentials import endpoint_of, login_store, saved_logins
 from ..group import Command
-from ..options import CONNECTION_OPTIONS, flag, shared_options, spelling
+from ..options import flag, shared_options
 from ..process import Process
-from ..settings import ConnectionSettings, settings_of
+from ..settings import ConnectionSettings, check_alone, settings_of
 
 __all__ = ["logout"]
 
@@ -45,10 +45,7 @@ def _log_out_all(process: Process, *, local: bool) -> None:
         DDPError: A login could not be ended. This is the first failure.
     """
     given = process.options
-    for name in ("login", "token_file", "password_file", "no_login"):
-        if name in given:
-            option = next(option for option in CONNECTION_OPTIONS if option.name == name)
-            raise click.UsageError(f"--all and {spelling(option)} cannot be used together")
+    check_alone("--all", given, "login", "token_file", "password_file", "no_login")
     store = login_store(process)
     first: DDPError | None = None
     for saved in saved_logins(process, store):

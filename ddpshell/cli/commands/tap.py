@@ -24,6 +24,7 @@ from ...analysis.recording import (
     make_header,
 )
 from ...client.network.frames import LargeMessage
+from ...client.network.proxy import is_loopback
 from ...clock import switch_interval
 from ...ejson import JSONValue
 from ...exceptions import CommandError, RemoteProtocolError
@@ -43,9 +44,9 @@ from ..group import Command
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, option
 from ..output import OutputFormat, unbroken
 from ..process import Process
-from ..settings import ConnectionSettings
+from ..settings import ConnectionSettings, check_alone
 from ..types import SettingType
-from .serve import is_loopback, listening
+from .serve import listening
 
 __all__ = ["tap"]
 
@@ -66,9 +67,7 @@ _FALLBACK = re.compile(r".*/sockjs/[^/]+/[^/]+/(xhr|xhr_streaming|eventsource|ht
 
 def _tap(process: Process, listen: tuple[str, int], to: str | None) -> None:
     if to is not None:
-        for name, option in (("url", "-u/--url"), ("profile", "-p/--profile")):
-            if name in process.options:
-                raise click.UsageError(f"--to and {option} cannot be used together")
+        check_alone("--to", process.options, "url", "profile")
         process.options["url"] = to
     settings = ConnectionSettings.of(process.options)
     target = parse_url(settings.url)
