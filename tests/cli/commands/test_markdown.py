@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import ddpshell
-from ddpshell.text.markdown import render_markdown
+from ddpshell.cli.commands.help import render_markdown
 from ddpshell.text.palette import plain
 from ddpshell.text.prose import cell_width
 
@@ -38,11 +38,11 @@ from ddpshell.text.prose import cell_width
     ],
 )
 def test_a_block_is_laid_out_for_a_narrow_terminal(markdown: str, lines: list[str]) -> None:
-    assert [line.rstrip() for line in plain(render_markdown(markdown, 15)).splitlines()] == lines
+    assert [line.rstrip() for line in plain(render_markdown(markdown, 15, code_mark="`")).splitlines()] == lines
 
 
 def test_the_last_column_of_a_table_is_wrapped() -> None:
-    shown = plain(render_markdown("| -x | one two three four five |\n|-|-|\n", 24))
+    shown = plain(render_markdown("| -x | one two three four five |\n|-|-|\n", 24, code_mark="`"))
     assert shown == "  -x  one two three four\n      five\n"
 
 
@@ -55,7 +55,7 @@ def test_headings_code_and_typed_text_have_styles() -> None:
 def test_every_page_of_the_manual_fits(width: int) -> None:
     """Only code and single words are wider than the terminal."""
     for page in (Path(ddpshell.__file__).parent / "manual").glob("*.md"):
-        for line in plain(render_markdown(page.read_text(), width)).splitlines():
+        for line in plain(render_markdown(page.read_text(), width, code_mark="`")).splitlines():
             is_code, is_table = line.startswith("    "), line.startswith("  ")
             assert cell_width(line) <= width or is_code or is_table or " " not in line.strip("- "), (page.name, line)
 
