@@ -126,6 +126,14 @@ def _distant(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     return {"ddpshell": measured}
 
 
+def _meteor(stack: contextlib.ExitStack) -> meteor.MeteorServer:
+    meteor.install()
+    server = meteor.MeteorServer(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "meteor.stderr")
+    server.start()
+    stack.callback(server.stop)
+    return server
+
+
 def _servers(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     """The same client, npm's ddp, calls the embedded server and Meteor.
 
@@ -133,11 +141,7 @@ def _servers(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     them. The processor time shows the cost of the server itself.
     """
     programs.install()
-    meteor.install()
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    theirs = meteor.MeteorServer(folder / "meteor.stderr")
-    theirs.start()
-    stack.callback(theirs.stop)
+    theirs = _meteor(stack)
     ours = stack.enter_context(programs.embedded())
 
     def measured(url: str, pid: int) -> Mapping[str, float]:
@@ -154,20 +158,16 @@ def _servers(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
 def _fan_out(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     """The subscribers are in one process, which also makes the change."""
     programs.install()
-    meteor.install()
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    theirs = meteor.MeteorServer(folder / "meteor.stderr")
-    theirs.start()
-    stack.callback(theirs.stop)
+    theirs = _meteor(stack)
     ours = stack.enter_context(programs.embedded())
 
-    def measured(url: str, method: str) -> Mapping[str, float]:
-        [found] = programs.figures([NODE, f"{CLIENTS}/fan_out.js", url, str(size), method])
+    def measured(url: str, *methods: str) -> Mapping[str, float]:
+        [found] = programs.figures([NODE, f"{CLIENTS}/fan_out.js", url, str(size), *methods])
         return found
 
     return {
-        "ddpshell": functools.partial(measured, ours.url, "addTask"),
-        "Meteor": functools.partial(measured, theirs.url, "add"),
+        "ddpshell": functools.partial(measured, ours.url, "addTask", "resetTasks"),
+        "Meteor": functools.partial(measured, theirs.url, "add", "reset"),
     }
 
 

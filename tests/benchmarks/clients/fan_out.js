@@ -1,8 +1,9 @@
 'use strict';
-// Measures the time until one change reaches all subscribers: node fan_out.js URL SUBSCRIBERS METHOD
+// Measures the time until one change reaches all subscribers: node fan_out.js URL SUBSCRIBERS METHOD RESET
+// RESET is the method that removes the documents of the earlier rounds.
 const WebSocket = require('ws');
 
-const [url, count, method] = [process.argv[2], Number(process.argv[3]), process.argv[4]];
+const [url, count, method, reset] = [process.argv[2], Number(process.argv[3]), process.argv[4], process.argv[5]];
 const [WARM_UP, CHANGES] = [5, 15];
 const sockets = [];
 const times = [];
@@ -11,10 +12,12 @@ let reached = 0;
 let closed = 0;
 let started;
 
+const call = (name, ...params) => sockets[0].send(JSON.stringify({ msg: 'method', id: '1', method: name, params }));
+
 function change() {
   reached = 0;
   started = process.hrtime.bigint();
-  sockets[0].send(JSON.stringify({ msg: 'method', id: `${times.length}`, method, params: ['a title'] }));
+  call(method, 'a title');
 }
 
 function receive(text) {
@@ -42,6 +45,7 @@ function open() {
   sockets.push(socket);
   socket.on('open', () => {
     socket.send('{"msg":"connect","version":"1","support":["1"]}');
+    if (sockets.length === 1) call(reset);
     socket.send('{"msg":"sub","id":"s","name":"tasks","params":[]}');
     if (sockets.length < count) open();
   });
