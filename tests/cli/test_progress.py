@@ -71,8 +71,8 @@ def test_without_a_total_there_is_no_bar(screen: tuple[Console, Callable[[], str
     clock = FakeClock()
     progress = Progress(console, clock)
     clock.advance(1)
-    progress.show(10, lambda seconds: ["10 calls"])
-    assert written() == "\r\x1b[K10 calls\r"
+    progress.show(10, lambda seconds: ["ten calls"])
+    assert written() == "\r\x1b[Kten calls\r"
 
 
 def test_the_line_fits_on_a_narrow_terminal(

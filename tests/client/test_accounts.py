@@ -353,7 +353,7 @@ def test_a_kept_token_is_sent_again_before_waiting_calls(strict: Harness) -> Non
 
 @pytest.mark.parametrize("error", [{"error": "too-many-requests", "details": {"timeToReset": 9000}}, {"error": 500}])
 def test_a_temporary_error_keeps_the_token(harness: Harness, error: dict[str, object]) -> None:
-    """A54, A34."""
+    """A54, A34. Other clients discard the token (K10)."""
     harness.log_in()
     harness.reconnect("two")
     harness.answer("login", error=error)
