@@ -189,6 +189,11 @@ class Process:
         """The end of the time limit in seconds of the clock; None for no limit."""
         return None if self.timeout is None else self._began + self.timeout
 
+    @property
+    def time_left(self) -> float | None:
+        """The rest of the time limit in seconds; None for no limit."""
+        return None if self.deadline is None else max(0.0, self.deadline - self.clock.now())
+
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Do not count the time of the `with` block, in which the user is asked."""
@@ -210,9 +215,8 @@ class Process:
         Raises:
             DDPTimeout: The time limit is over.
         """
-        if self.deadline is None:
+        if self.timeout is None:
             return read()
-
         answer: Future[Result] = Future()
 
         def run() -> None:
@@ -222,7 +226,7 @@ class Process:
                 answer.set_exception(error)
 
         threading.Thread(target=run, name="read-in-time", daemon=True).start()
-        if not wait_until_done(answer, self.deadline - self.clock.now()):
+        if not wait_until_done(answer, self.time_left):
             raise DDPTimeout(f"no {what} within {self.timeout:g} s")
         return answer.result()
 

@@ -243,7 +243,7 @@ class _Login(Struct):
         try:
             answer = credential.log_in(client)
             with contextlib.suppress(DDPTimeout):
-                answer.exception(_time_left(self.process))
+                answer.exception(self.process.time_left)
             if answer.settle():
                 from .connection import unconfirmed_note
 
@@ -265,11 +265,6 @@ class _Login(Struct):
         saved = credential.saved
         self.shell.link.user = credential.user or (saved.user if saved is not None else token.user_id)
         self.shell.link.unsaved_login = token if credential.token is None else None
-
-
-def _time_left(process: Process) -> float | None:
-    """Return the rest of the time limit of a script in seconds; None for no limit."""
-    return None if process.deadline is None else max(0.0, process.deadline - process.clock.now())
 
 
 # ------------------------------------------------------------------------------------------------------------ the prompt
@@ -454,7 +449,7 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
     first = find_credential(process, given)
 
     runs.hooks.log_in = _Login(process, given, first, runs).in_script
-    runs.hooks.time_left = lambda: _time_left(process)
+    runs.hooks.time_left = lambda: process.time_left
     try:
         runs.link.open(None)
         done = run_script(runs, _in_time(process, lines, name), name, keep_going=keep_going)

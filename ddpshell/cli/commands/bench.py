@@ -119,8 +119,8 @@ def _bench(
         console.warning(warning)
     if failure is not None:
         raise failure
-    problems = ("unanswered", "unsent", "disconnects", "refused")
-    if found["errors"] or any(found[problem] for problem in problems) or found.get("deliveries", {}).get("missing"):
+    is_bad = any(found[problem] for problem, _ in _PROBLEMS if problem != "in_flight")
+    if found["errors"] or is_bad or found.get("deliveries", {}).get("missing"):
         return ExitCode.SERVER_ERROR
     return ExitCode.DONE
 
