@@ -28,8 +28,8 @@ __all__ = ["EventQueue", "InputFile", "blocks_unseen", "register", "wait_until_d
 
 Item = TypeVar("Item")
 
-#: Enough for a pager that is left open for a while. Until then, pings from the server are answered too.
-_CAPACITY = 20_000
+#: Enough to keep the reader busy. More would only take memory, because the connection is kept alive while the source is held.
+_CAPACITY = 5_000
 
 # Windows can wait only for sockets.
 _ONLY_SOCKETS = issubclass(selectors.DefaultSelector, selectors.SelectSelector)
