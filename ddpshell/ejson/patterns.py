@@ -6,6 +6,7 @@ the patterns that are rejected here. Some details are not checked: escapes, grou
 
 from __future__ import annotations
 
+import functools
 import re
 
 __all__ = ["problem_with_flags", "problem_with_source"]
@@ -28,6 +29,8 @@ def problem_with_flags(flags: str) -> str | None:
     return "flags 'u' and 'v' exclude each other" if {"u", "v"} <= set(flags) else None
 
 
+# A document with a long pattern is read when it arrives, when it changes, and when it is printed.
+@functools.lru_cache(maxsize=1)
 def problem_with_source(source: str, flags: str) -> str | None:
     """Describe what is wrong with the pattern between the slashes, with the position, or return None."""
     # For each open group, its position and whether a quantifier may follow it, which is not so for a lookbehind.
