@@ -127,7 +127,7 @@ class Connection:
             if waiting and socket is not None and socket.owner is not self and socket.owner is not None:
                 socket.owner.texts_received(waiting)
                 return
-        self._flush()
+        self.flush()
         if self._queue.is_full and self._socket is not None:
             self._socket.pause_reading()
 
@@ -139,10 +139,6 @@ class Connection:
             self._reader_progress.notify_all()
         self._handle_pending_events()
         self._set_timer()
-
-    def resume_sending(self) -> None:
-        """See SocketOwner."""
-        self._flush()
 
     def _handle_events(self, events: Iterable[ServerEvent], size: int = 0) -> None:
         received: list[MethodReceived | SubReceived | UnsubReceived | MessageRefused] = []
@@ -195,7 +191,7 @@ class Connection:
             self._socket.owner = self
             self._session.resume(event.version, self._runtime.loop.time())
         # Queued messages are sent now, before any newer message (R27).
-        self._flush()
+        self.flush()
         self._set_timer()
         return True
 
@@ -229,7 +225,8 @@ class Connection:
         if self._socket is not None and self._socket.reading_paused:
             self._socket.resume_reading()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """See SocketOwner."""
         with self.lock:
             self._flush_due = False
             socket = self._socket
@@ -251,14 +248,14 @@ class Connection:
 
     def _timer_fired(self) -> None:
         # Messages that were sent by now must not count as lost if this closes the socket.
-        self._flush()
+        self.flush()
         with self.lock:
             if self._socket is not None and self._socket.reading_paused:
                 # The server does not read at the moment, so it cannot tell whether the client is silent.
                 self._session.probe()
             self._session.handle_timer(self._runtime.loop.time())
         self._handle_pending_events()
-        self._flush()
+        self.flush()
         self._set_timer()
 
     def start_universal(self, handler: Handler) -> None:
@@ -289,7 +286,7 @@ class Connection:
     def _close_socket(self) -> None:
         self._connections.unestablished.discard(self)
         self._set_timer()
-        self._flush()
+        self.flush()
         if self._socket is not None:
             self._socket.close()
 
@@ -318,7 +315,7 @@ class Connection:
                 self._runtime.call_on_loop(self._handle_pending_events)
             elif not self._flush_due:
                 self._flush_due = True
-                self._runtime.call_on_loop(self._flush)
+                self._runtime.call_on_loop(self.flush)
             elif self._session.unsent_size > _HIGH_WATER:
                 wake_up_now()
 

@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import contextvars
 import logging
+import queue
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from functools import partial
-from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 from ..clock import SystemClock, wait_in_parts
@@ -355,7 +355,8 @@ class _Worker(threading.Thread):
         super().__init__(name=name, daemon=True)
         self.owner: object = None
         self._pool = pool
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        # The class is looked up now, because gevent can have replaced it.
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
 
     def assign(self, owner: object, job: Job | None) -> None:
         self.owner = owner

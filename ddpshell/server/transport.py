@@ -96,8 +96,8 @@ class SocketOwner(Protocol):
         """Handle the end of the connection. This is the last call."""
         ...
 
-    def resume_sending(self) -> None:
-        """Continue to send, because the client has caught up."""
+    def flush(self) -> None:
+        """Send what waits, because the client has caught up."""
         ...
 
 
@@ -225,7 +225,7 @@ class Socket(asyncio.Protocol):
         owner: Handles the texts. It can be replaced while no call to it is running.
         headers: The headers of the HTTP request, with names in lower case.
         client_address: The client's IP address.
-        paused: The client reads slowly. The owner should not call `send` before the next `resume_sending()`.
+        paused: The client reads slowly. The owner should not call `send` before the socket calls its `flush()`.
         reading_paused: Whether reading is paused.
     """
 
@@ -349,7 +349,7 @@ class Socket(asyncio.Protocol):
         """See asyncio.Protocol."""
         self.paused = False
         if self.owner is not None:
-            self.owner.resume_sending()
+            self.owner.flush()
 
     # -------------------------------------------------------------------------------------------------- private
 

@@ -323,7 +323,7 @@ class _Wire(asyncio.Transport):
     def socket_closed(self) -> None:
         self.seen.append("closed")
 
-    def resume_sending(self) -> None:
+    def flush(self) -> None:
         pass
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
