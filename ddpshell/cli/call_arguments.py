@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from .. import ejson
 from ..ejson import EJSONValue
 from ..ejson.convert import loss_note
-from ..exceptions import CommandError, DDPTimeout, EJSONError, MethodError, ServerError
+from ..exceptions import CommandError, EJSONError, MethodError, ServerError
 from ..protocol.server_error import is_unknown_name
 from ..protocol.urls import Endpoint
 from ..text.escaping import quote
 from .output import END_KEYS
-from .process import ExactText, Process, usage_error
+from .process import ExactText, Process, file_errors, usage_error
 from .settings import state_file
 
 if TYPE_CHECKING:
@@ -274,12 +274,8 @@ def _read_source(word: str, shown: str, name: str, process: Process) -> str:
         with open(file, "rb", closefd=isinstance(file, str)) as opened:
             return read_text(opened, f"{name} ({shown})")
 
-    try:
+    with file_errors(f"{name}: cannot read {shown}", hint):
         return process.read_in_time(read, f"end of {shown}")
-    except DDPTimeout:  # is an OSError too
-        raise
-    except OSError as error:
-        raise CommandError(f"{name}: cannot read {shown}: {error.strerror or error}{hint}") from None
 
 
 def read_publication(text: str, where: str) -> tuple[str, list[EJSONValue]]:

@@ -32,6 +32,7 @@ from msgspec import Struct
 from ..exceptions import CommandError
 from ..text.prose import closest
 from .option_table import SETTINGS
+from .process import file_errors
 from .types import SETTING_TYPES, TOMLValue
 
 __all__ = ["Config", "Section", "change_config", "read_config", "write_config"]
@@ -260,12 +261,10 @@ def write_config(file: Path, text: str) -> None:
     """
     from ..logins import make_private, replace_private
 
-    try:
+    with file_errors(f"cannot write {file}"):
         if not file.parent.exists():
             make_private(file.parent)
         replace_private(file, text.encode(), mode=file.stat().st_mode & 0o777 if file.exists() else 0o600)
-    except OSError as error:
-        raise CommandError(f"cannot write {file}: {error.strerror}") from error
 
 
 class _Checker:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from ..exceptions import CommandError, DDPTimeout, LoginError, LoginNeeded, TwoFactorError
+from ..exceptions import CommandError, LoginError, LoginNeeded, TwoFactorError
 from ..protocol.urls import Endpoint, parse_url
 from ..text.escaping import escape_line
-from .process import Process
+from .process import Process, file_errors
 from .settings import ConnectionSettings, is_there, state_file
 
 if TYPE_CHECKING:
@@ -262,15 +262,12 @@ def read_secret(name: str, what: str, process: Process) -> str:
         with open(os.dup(sys.stdin.fileno()) if name == "-" else name, "rb", buffering=0) as file:
             return file.readline(_MAX_SIZE)
 
+    with file_errors(f"cannot read the {what} from {shown}"):
+        data = process.read_in_time(read, f"{what} from {shown}")
     try:
-        line = process.read_in_time(read, f"{what} from {shown}").decode("utf-8-sig")
-    except DDPTimeout:  # is an OSError too
-        raise
-    except OSError as error:
-        raise CommandError(f"cannot read the {what} from {shown}: {error.strerror or error}") from None
+        line = data.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         raise CommandError(f"the {what} in {shown} is not UTF-8 text") from None
-    line = line.rstrip("\r\n")
     if not line:
         raise CommandError(f"missing {what}: the first line of {shown} is empty")
     if name == "-":
@@ -307,10 +304,8 @@ def _check_tls_files(settings: ConnectionSettings) -> None:
         CommandError: The client certificate has no private key, or `$SSL_CERT_FILE` names no file.
     """
     if settings.cert is not None and settings.key is None:
-        try:
+        with file_errors(f"cannot read the certificate {settings.cert}"):
             has_key = _contains(settings.cert, b"PRIVATE KEY")
-        except OSError as error:
-            raise CommandError(f"cannot read the certificate {settings.cert}: {error.strerror}") from None
         if not has_key:
             raise CommandError(
                 f"{settings.cert} has no private key; name its file too: --cert {settings.cert} --key FILE"
@@ -319,14 +314,10 @@ def _check_tls_files(settings: ConnectionSettings) -> None:
     if not uses_tls or settings.cacert is not None or settings.insecure:
         return
     if authorities := os.environ.get("SSL_CERT_FILE"):
-        try:
+        advice = "; type `unset SSL_CERT_FILE`, or name the authorities with --cacert FILE"
+        with file_errors(f"$SSL_CERT_FILE names {authorities!r}, which cannot be read", advice):
             # OpenSSL ignores a file that it cannot read, and the certificate of the server is not trusted for no visible reason.
             open(authorities, "rb").close()
-        except OSError as error:
-            raise CommandError(
-                f"$SSL_CERT_FILE names {authorities!r}, which cannot be read: {error.strerror}; "
-                "type `unset SSL_CERT_FILE`, or name the authorities with --cacert FILE"
-            ) from None
 
 
 def _contains(file: str, word: bytes) -> bool:

@@ -44,6 +44,7 @@ __all__ = [
     "Progress",
     "Terminated",
     "exit_code",
+    "file_errors",
     "is_local",
     "kind",
     "usage_error",
@@ -135,10 +136,8 @@ class Process:
 
             self.recorder = LiveRecorder(self.clock.now, self.clock.wall, self.console.warning)
             if path is not None:
-                try:
+                with file_errors(f"--record: cannot write {path}"):
                     self.recorder.start(path, url, with_secrets=bool(self.options.get("with_secrets")))
-                except OSError as error:
-                    raise CommandError(f"--record: cannot write {path}: {error.strerror}") from None
         return self.recorder
 
     @contextlib.contextmanager
@@ -370,6 +369,22 @@ _ANSWERS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Exi
 # A disk, a quota, a table of files or the memory is full, or a disk is broken. Other reasons for an error of a file are usage
 # errors, because the user can name another file.
 _LOCAL_PROBLEMS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EIO})
+
+
+@contextlib.contextmanager
+def file_errors(what: str, advice: str = "") -> Iterator[None]:
+    """Turn an error of a file in the `with` block into a `CommandError`, for a file that the user has named.
+
+    Args:
+        what: What cannot be done, such as `cannot read x`; the reason follows.
+        advice: What to do instead, after the reason.
+    """
+    try:
+        yield
+    except DDPTimeout:  # is an OSError too
+        raise
+    except OSError as error:
+        raise CommandError(f"{what}: {error.strerror or error}{advice}") from error
 
 
 def is_local(error: BaseException) -> bool:

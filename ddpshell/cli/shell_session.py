@@ -38,7 +38,7 @@ from .credentials import (
 )
 from .option_table import SETTINGS
 from .output import END_KEYS, Console, OutputError, is_dumb, overflows, page
-from .process import Process, exit_code
+from .process import Process, exit_code, file_errors
 from .settings import (
     ConnectionSettings,
     Identity,
@@ -380,10 +380,8 @@ def opened_script(file: str, process: Process) -> Iterator[tuple[TextIO, str]]:
             "standard input",
         )
         return
-    try:
+    with file_errors(f"cannot read {file}"):
         opened = Path(file).expanduser().open(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise CommandError(f"cannot read {file}: {error.strerror}") from None
     # The same is true of a named pipe.
     with opened if _is_regular(opened) else contextlib.nullcontext():
         yield opened, file

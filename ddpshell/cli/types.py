@@ -8,6 +8,7 @@ import re
 from typing import Any, TypeAlias
 
 from ..exceptions import CommandError
+from .process import file_errors
 
 __all__ = [
     "SETTING_TYPES",
@@ -200,10 +201,8 @@ class Pairs(SettingType):
             return (self._pair(text, ""),)
         name = text[1:]
         try:
-            with open(os.path.expanduser(name), encoding="utf-8") as file:
+            with file_errors(f"cannot read {name!r}"), open(os.path.expanduser(name), encoding="utf-8") as file:
                 lines = file.read(_MAX_FILE_SIZE).splitlines()
-        except OSError as error:
-            raise CommandError(f"cannot read {name!r}: {error.strerror}") from error
         except UnicodeDecodeError:
             raise CommandError(f"{name!r} is not UTF-8 text") from None
         return tuple(
@@ -339,10 +338,8 @@ class ReadableFile(OutputFile):
     def read(self, text: str) -> str:
         """Check that the file can be read, before anything is sent."""
         path = super().read(text)
-        try:
+        with file_errors(f"cannot read {text!r}"):
             open(path, "rb").close()
-        except OSError as error:
-            raise CommandError(f"cannot read {text!r}: {error.strerror}") from error
         return path
 
 

@@ -41,7 +41,7 @@ from ..options import (
     shared_options,
 )
 from ..output import Console, OutputFormat
-from ..process import ExitCode, Process, Progress, Terminated
+from ..process import ExitCode, Process, Progress, Terminated, file_errors
 from ..settings import ConnectionSettings, settings_of
 from ..types import ReadableFile, Seconds, SettingType
 
@@ -315,10 +315,9 @@ def _reports(file: str) -> list[dict[str, Any]]:
         CommandError: The file cannot be read, or has other lines.
     """
     try:
-        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
+        with file_errors(f"cannot read {file!r}"):
+            lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
         found = [json_text.loads(line) for line in lines if line.strip()]
-    except OSError as error:
-        raise CommandError(f"cannot read {file!r}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise CommandError(f"{file!r} is not UTF-8 text") from None
     except EJSONError as error:

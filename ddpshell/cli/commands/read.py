@@ -16,7 +16,6 @@ from ...analysis.recording import Header
 from ...analysis.summary import Lint, Summary, changes
 from ...analysis.timeline import Selection, timeline_line, timeline_row
 from ...ejson import JSONValue
-from ...exceptions import CommandError
 from ...protocol.secrets import mask_text
 from ...text.escaping import escape_line
 from ...text.palette import terminal_text
@@ -24,7 +23,7 @@ from ...text.prose import clip, plural
 from ..group import Command
 from ..options import OUTPUT_OPTIONS, ValueType, flag, option
 from ..output import Console
-from ..process import Process, Progress
+from ..process import Process, Progress, file_errors
 from ..types import OutputFile, ReadableFile, Seconds
 
 __all__ = ["read"]
@@ -97,11 +96,8 @@ def _write_page(file: str, html: str, process: Process) -> None:
         raise click.UsageError(f"--html cannot overwrite the file that it shows, {html!r}")
     with _opened(file, process) as frames:
         page = html_page(frames.header, frames.entries)
-        try:
-            with path.open("w", encoding="utf-8") as out:
-                out.writelines(page)
-        except OSError as error:
-            raise CommandError(f"cannot write {html!r}: {error.strerror}") from None
+        with file_errors(f"cannot write {html!r}"), path.open("w", encoding="utf-8") as out:
+            out.writelines(page)
     process.console.note(f"wrote {html}; open it in a browser")
 
 

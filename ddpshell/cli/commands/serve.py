@@ -31,7 +31,7 @@ from ..errors import failure, show
 from ..group import Command
 from ..options import OUTPUT_OPTIONS, ValueType, flag, option
 from ..output import Console, OutputFormat
-from ..process import Process
+from ..process import Process, file_errors
 from ..types import FileName, PositiveNumber, ReadableFile
 
 __all__ = ["ServerLog", "announce", "listening", "outcome", "serve", "what"]
@@ -208,14 +208,11 @@ def _announce_recording(stand_in: StandIn, console: Console) -> None:
 
 
 def _read_answers(path: str, console: Console) -> RecordedAnswers:
-    try:
-        with open_frames(path) as frames:
-            answers = recorded_answers(frames.entries)
-            for note in frames.notes:
-                console.note(note)
-            return answers
-    except OSError as error:
-        raise CommandError(f"cannot read {path}: {error.strerror}") from error
+    with file_errors(f"cannot read {path}"), open_frames(path) as frames:
+        answers = recorded_answers(frames.entries)
+        for note in frames.notes:
+            console.note(note)
+        return answers
 
 
 def _version(path: str) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from ..call_arguments import check_text, read_arguments
 from ..group import Command
 from ..options import ARGUMENTS, GRAMMAR, PUBLICATION_NAME, option, shared_options
 from ..output import Console
-from ..process import CheckFailed, Process, Progress
+from ..process import CheckFailed, Process, Progress, file_errors
 from ..settings import settings_of
 from ..subscription import observe_until_ready
 from ..types import ReadableFile, Size, TimeLimit
@@ -80,9 +80,8 @@ def _weigh(
 
 def _read_weight(file: str) -> dict[str, JSONValue]:
     try:
-        weight = json_text.parse(Path(file).read_bytes())
-    except OSError as error:
-        raise CommandError(f"--against: cannot read {file!r}: {error.strerror}") from None
+        with file_errors(f"--against: cannot read {file!r}"):
+            weight = json_text.parse(Path(file).read_bytes())
     except EJSONError:
         weight = None
     collections = weight.get("collections") if isinstance(weight, dict) else None
