@@ -108,14 +108,15 @@ class FrameReader:
     def _parse(self, data: bytes, incoming: list[Incoming]) -> None:
         buffer = self._buffer
         buffer += data
-        position = 0
         size = len(buffer)
-        if self._left:
-            position = self._skip_payload(position, incoming)
-        while size - position >= 2:
+        position = self._skip_payload(0, incoming) if self._left else 0
+        while True:
+            if self._fragmented_opcode is None:
+                position = _read_texts(buffer, position, self._max_message, incoming)
+            if size - position < 2:
+                break
             first, length = buffer[position], buffer[position + 1]
             start = position + 2
-            # Nearly every frame is a whole text of under 126 bytes or under 64 KiB, which these two tests find.
             if length >= 126:
                 if length & _MASKED:
                     raise RemoteProtocolError("the server masked a frame (RFC 6455, 5.1)")
@@ -133,12 +134,9 @@ class FrameReader:
                 # Reject an invalid header now instead of waiting for its payload.
                 self._check_header(first, length)
                 break
-            if first == _FIN | _TEXT and self._fragmented_opcode is None:
-                incoming.append(_text(buffer[start:end]))
-            else:
-                message = self._receive_frame(first, bytes(buffer[start:end]))
-                if message is not None:
-                    incoming.append(message)
+            message = self._receive_frame(first, bytes(buffer[start:end]))
+            if message is not None:
+                incoming.append(message)
             position = end
         del buffer[:position]
 
@@ -207,6 +205,36 @@ class FrameReader:
             raise RemoteProtocolError("a new message inside a fragmented message (RFC 6455, 5.4)")
 
 
+def _read_texts(buffer: bytearray, position: int, limit: int, incoming: list[Incoming]) -> int:
+    """Read whole text messages, as nearly all frames are. No fragmented message may be incomplete.
+
+    Returns:
+        The position of the first other frame, or of the bytes that are not a whole frame yet.
+    """
+    size = len(buffer)
+    append = incoming.append
+    try:
+        while size - position >= 2 and buffer[position] == _FIN | _TEXT:
+            length, start = buffer[position + 1], position + 2
+            if length >= 126:
+                start += 2 if length == 126 else 8
+                if size < start or length > 127:
+                    break
+                if length == 126:
+                    # In a third of the time of `int.from_bytes`.
+                    length = buffer[position + 2] << 8 | buffer[position + 3]
+                else:
+                    length = int.from_bytes(buffer[position + 2 : start], "big")
+            end = start + length
+            if end > size or length > limit:
+                break
+            append(buffer[start:end].decode())
+            position = end
+    except UnicodeDecodeError as error:
+        raise _not_utf8(error) from None
+    return position
+
+
 def text_frames(texts: Sequence[str]) -> bytes:
     """Encode a client's text messages as frames."""
     # One call of `urandom` for all masks: one for each mask takes a sixth of the time of pipelined calls.
@@ -269,7 +297,11 @@ def _text(payload: bytes | bytearray) -> str:
     try:
         return payload.decode()
     except UnicodeDecodeError as error:
-        raise RemoteProtocolError(f"a text message that is not UTF-8: {error.reason}") from None
+        raise _not_utf8(error) from None
+
+
+def _not_utf8(error: UnicodeDecodeError) -> RemoteProtocolError:
+    return RemoteProtocolError(f"a text message that is not UTF-8: {error.reason}")
 
 
 def _control(opcode: int, payload: bytes) -> Incoming | None:
