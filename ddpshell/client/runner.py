@@ -11,7 +11,7 @@ import logging
 import selectors
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast
 
 from msgspec import Struct
 
@@ -409,20 +409,26 @@ class Runner:
         with self.lock:
             self._idle = False
             now = self._clock.now()
-            for text in texts:
-                if isinstance(text, LargeMessage):
-                    if self.debug:
-                        self._posted += [*self._session.events_received(), FrameReceived(_masked(text.head) + "...")]
-                    self._session.receive_large(text.head, text.limit)
-                    continue
-                if self.debug:
-                    # Each frame comes before its consequences.
-                    self._posted += [*self._session.events_received(), FrameReceived(_masked(text))]
-                self._session.receive_text(text, now)
+            if self.debug or LargeMessage in map(type, texts):
+                for text in texts:
+                    self._receive_message(text, now)
+            else:
+                self._session.receive_texts(cast(Sequence[str], texts), now)
             self._posted += self._session.events_received()
             # Events of a connection that was left meanwhile say nothing about the next connection (R14).
             if self._lifecycle.disconnects == self._disconnects:
                 self._update_lifecycle(self._posted, now)
+
+    def _receive_message(self, message: str | LargeMessage, now: float) -> None:
+        """Pass one message to the session, in debug mode after the event of its frame. The caller holds the lock."""
+        if self.debug:
+            shown = _masked(message) if isinstance(message, str) else _masked(message.head) + "..."
+            # Each frame comes before its consequences.
+            self._posted += [*self._session.events_received(), FrameReceived(shown)]
+        if isinstance(message, str):
+            self._session.receive_text(message, now)
+        else:
+            self._session.receive_large(message.head, message.limit)
 
     def _update_lifecycle(self, events: Sequence[Published], now: float) -> None:
         # There may be thousands of events, so their types are looked at first.

@@ -41,7 +41,7 @@ from ..exceptions import (
 from . import codec
 from .calls import Calls, Gate
 from .codec import UnrecognizedMessage
-from .documents import Documents, Quiescence
+from .documents import Documents, Quiescence, are_readable
 from .events import (
     CallAnswered,
     DataReceived,
@@ -76,6 +76,7 @@ from .messages import (
     Ready,
     Removed,
     Result,
+    ServerMessage,
     Sub,
     Unsub,
     Updated,
@@ -287,7 +288,39 @@ class ClientSession:
         It never raises: a text that is not a DDP message is ignored and reported with `Warned` (C70-C75).
         """
         self._heartbeat.message_received()
-        message = codec.decode(text)
+        self._handle_message(codec.decode(text), text, now)
+
+    def receive_texts(self, texts: Sequence[str], now: float) -> None:
+        """Handle WebSocket text messages in order, as `receive_text` does, in less time."""
+        if not texts:
+            return
+        self._heartbeat.message_received()
+        messages = codec.decode_all(texts)
+        readable: bool | None = None
+        position = 0
+        while position < len(messages):
+            message = messages[position]
+            if type(message) is Added and self._only_stores_documents():
+                if readable is None:
+                    readable = are_readable(texts)
+                count = self.documents.add_new(messages, position, are_readable=readable)
+                if count:
+                    self._received_count += count
+                    position += count
+                    continue
+            self._handle_message(message, texts[position], now)
+            position += 1
+
+    def _only_stores_documents(self) -> bool:
+        """Return whether a data message changes the documents and nothing else; an earlier refusal was not about it."""
+        return (
+            self.keeps_documents
+            and not self.reports_data
+            and not self.documents.watched
+            and not self._quiescence.active
+        )
+
+    def _handle_message(self, message: ServerMessage | UnrecognizedMessage, text: str, now: float) -> None:
         # Most messages are documents and the two answers to a call. A table of classes finds their handlers in a tenth of the
         # time that pattern matching takes, which was a fifth of the time of pipelined calls.
         receive = self._RECEIVERS.get(type(message))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -29,6 +29,7 @@ __all__ = [
     "DocumentID",
     "UnrecognizedMessage",
     "decode",
+    "decode_all",
     "decode_client",
     "decode_document_id",
     "ejson_text",
@@ -102,6 +103,14 @@ def decode(text: str) -> ServerMessage | UnrecognizedMessage:
         return _server_messages.decode(text)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         return _decode_slowly(text, _CLASSES)
+
+
+def decode_all(texts: Sequence[str]) -> list[ServerMessage | UnrecognizedMessage]:
+    """Read many messages of a server, as `decode` does."""
+    try:
+        return list(map(_server_messages.decode, texts))
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return list(map(decode, texts))
 
 
 def decode_client(text: str) -> ClientMessage | UnrecognizedMessage:

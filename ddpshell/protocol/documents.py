@@ -9,7 +9,8 @@ to one document do not copy it each time; a batch copies it once, to keep the ol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TypeAlias, cast
 
 from .. import ejson
@@ -24,6 +25,8 @@ __all__ = ["Buffered", "Copies", "Document", "Documents", "Fields", "Order", "Qu
 
 _Collection: TypeAlias = dict[str, Stored]
 
+
+_BRACE = ord("{")
 
 Buffered: TypeAlias = DataMessage | Ready | Updated
 
@@ -219,6 +222,42 @@ class Documents:
             case MovedBefore():
                 self._place(message.collection, message.id, message.before)
 
+    def add_new(self, messages: Sequence[object], start: int, *, are_readable: bool) -> int:
+        """Apply a run of `added` about new documents of one collection, as `apply` does, in a fifth of the time.
+
+        Nothing may be `watched`. The run ends before any other message, and before an invalid one.
+
+        Args:
+            messages: Any messages.
+            start: The index of the first message of the run.
+            are_readable: Whether `are_readable` is true of the texts of the messages.
+
+        Returns:
+            The number of messages that were applied; 0 if the first one needs `apply`.
+        """
+        first = messages[start]
+        if not isinstance(first, Added) or first.collection in self._orders:
+            return 0
+        name = first.collection
+        collection = self._collections.get(name)
+        if collection is None:
+            return 0
+        before = len(collection)
+        for message in islice(messages, start, None):
+            if type(message) is not Added or message.collection != name:
+                break
+            wire_id, fields = message.id, bytes(message.fields)
+            # Only ids that begin with "~" can be invalid (I10), and nearly all others sort before it.
+            if wire_id >= "~" or wire_id in collection or fields[0] != _BRACE:
+                break
+            if not are_readable:
+                try:
+                    _check_readable(fields)
+                except EJSONError:
+                    break
+            collection[wire_id] = fields
+        return len(collection) - before
+
     def _add(self, name: str, wire_id: str, fields: bytes) -> None:
         _check_readable(fields)
         collection = self._collections.setdefault(name, {})
@@ -363,6 +402,17 @@ class Documents:
             text = None
         fields = {field: ejson.clone(new[field]) for field in changed} if text is None else {}
         self._emit(DocumentChanged(name, decode_document_id(wire_id), fields, cleared, text))
+
+
+def are_readable(texts: Sequence[str]) -> bool:
+    """Return whether all fields in some messages can certainly be decoded if they are objects.
+
+    This is faster than looking at the fields of each message. It is false if the answer is not certain.
+    """
+    data = "\n".join(texts)
+    if "\\" in data and "\\u0024" in data:
+        return False
+    return "$" not in data or b"$" not in without_dates_and_ids(data.encode("utf-8", "surrogatepass"))
 
 
 def _check_readable(data: bytes) -> None:

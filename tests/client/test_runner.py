@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ddpshell import (
     Client,
@@ -18,6 +23,8 @@ from ddpshell import (
     OutcomeUnknown,
     events,
 )
+from ddpshell.client.network.transport import WebSocketTransport
+from ddpshell.client.network.waiting import Waiter
 from ddpshell.client.runner import KEEP_ALIVE
 from ddpshell.protocol.client_session import PONG_LIMIT, ClientSession
 from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
@@ -424,6 +431,122 @@ def test_frame_events_come_before_their_effects_and_mask_secrets() -> None:
     assert "ann" in shown
 
 
+# ------------------------------------------------------------------------------------------------------ many messages
+
+
+class SocketConnector:
+    """Opens one connection: a WebSocket, after the handshake, whose other side is the test."""
+
+    url = "ws://test/websocket"
+
+    def __init__(self, *, framed: bool) -> None:
+        self.peer, self._sock = socket.socketpair()
+        self._framed = framed
+
+    def connect(self, waiter: Waiter, deadline: float | None) -> WebSocketTransport:
+        self._sock.setblocking(False)
+        return WebSocketTransport(self._sock, waiter, b"", framed=self._framed, max_message=500)
+
+
+class Recorder:
+    """A `FrameListener` that keeps the frames that were received."""
+
+    def __init__(self) -> None:
+        self.frames: list[str] = []
+
+    def connecting(self, step: str | None, now: float) -> None: ...
+    def opened(self, url: str, now: float) -> None: ...
+    def closed(self, reason: str, now: float) -> None: ...
+
+    def frame(self, text: str, now: float, *, is_sent: bool) -> None:
+        if not is_sent:
+            self.frames.append(text)
+
+
+def frame(opcode: int, payload: bytes, *, final: bool = True) -> bytes:
+    length = len(payload)
+    size = bytes([length]) if length < 126 else b"\x7e" + length.to_bytes(2, "big")
+    return bytes([opcode | (0x80 if final else 0)]) + size + payload
+
+
+def text_frame(text: str) -> bytes:
+    return frame(1, text.encode())
+
+
+def fragments(text: str) -> bytes:
+    data = text.encode()
+    return frame(1, data[:5], final=False) + frame(9, b"between") + frame(0, data[5:])
+
+
+def added(wire_id: str, fields: str = '{"n":1}') -> str:
+    return f'{{"msg":"added","collection":"c","id":"{wire_id}","fields":{fields}}}'
+
+
+MESSAGES = [
+    *(added(wire_id) for wire_id in "abcd"),
+    added("e", '{"when":{"$date":1767323045678}}'),
+    added("f", '{"data":{"$binary":"%"}}'),
+    added("g", f'"{"x" * 500}"'),
+    '{"msg":"changed","collection":"c","id":"a","fields":{"n":2}}',
+    '{"msg":"removed","collection":"c","id":"b"}',
+    '{"msg":"result","id":"1","result":[1]}',
+    '{"msg":"updated","methods":["1"]}',
+    '{"msg":"error","reason":"no"}',
+    '{"msg":"ping"}',
+    '{"msg":"unheard of"}',
+    '{"a":1},{"b":2}',
+    "1",
+]
+
+
+def conversation(messages: Sequence[str], *, framed: bool) -> list[bytes]:
+    """Return the frames of a server that sends these messages; every third one is sent in fragments."""
+    texts = ['{"msg":"connected","session":"S"}', *messages]
+    if framed:
+        texts = ["o", *(f"a{json.dumps(texts[start : start + 2])}" for start in range(0, len(texts), 2))]
+    return [(fragments if number % 3 == 2 else text_frame)(text) for number, text in enumerate(texts)]
+
+
+def observed(pieces: Sequence[bytes], *, framed: bool, debug: bool) -> tuple[list[str], list[str], list[object]]:
+    """Return the events, the recorded frames and the documents of a client that reads these pieces one after the other."""
+    clock, connector, recorder = FakeClock(), SocketConnector(framed=framed), Recorder()
+    seen: list[events.Event] = []
+    client = Client(
+        "test",
+        reconnect=False,
+        debug=debug,
+        clock=clock,
+        random=lambda: 0.5,
+        connector=connector,
+        frame_listener=recorder,
+        on_event=seen.append,
+    )
+    with contextlib.closing(connector.peer), client:
+        client.call("m")
+        client.subscribe("s")
+        for piece in pieces:
+            connector.peer.sendall(piece)
+            clock.wait_until_waiting()
+        documents: list[object] = [*client.collection("c").find()]
+    if debug:
+        shown = [event.text.removesuffix("...") for event in seen if isinstance(event, events.FrameReceived)]
+        assert shown == recorder.frames
+    effects = [repr(event) for event in seen if not isinstance(event, events.FrameReceived | events.FrameSent)]
+    return effects, recorder.frames, documents
+
+
+@settings(max_examples=25)
+@given(st.lists(st.sampled_from(MESSAGES), max_size=12), st.booleans(), st.booleans(), st.data())
+def test_events_and_recorded_frames_do_not_depend_on_how_the_bytes_arrive(
+    messages: list[str], framed: bool, debug: bool, draw: st.DataObject
+) -> None:
+    frames = conversation(messages, framed=framed)
+    data = b"".join(frames)
+    cuts = sorted(draw.draw(st.lists(st.integers(1, len(data) - 1), max_size=2)))
+    pieces = [data[start:end] for start, end in pairwise([0, *cuts, len(data)])]
+    assert observed(pieces, framed=framed, debug=debug) == observed(frames, framed=framed, debug=False)
+
+
 def test_close_sends_a_goodbye_and_ends_the_thread(harness: Harness) -> None:
     """R25, R11: `close` sends `disconnect`."""
     peer = harness.establish()
@@ -608,13 +731,14 @@ def test_events_before_an_internal_error_are_reported(harness: Harness, monkeypa
     peer = harness.establish()
     first, second = harness.client.call("m"), harness.client.call("m")
     assert peer.pull_message()["id"] == "1"
-    receive = ClientSession.receive_text
+    receive = ClientSession.receive_texts
 
-    def fail(session: ClientSession, text: str, now: float) -> None:
-        assert "a fault" not in text, "a fault"
-        receive(session, text, now)
+    def fail(session: ClientSession, texts: Sequence[str], now: float) -> None:
+        for text in texts:
+            assert "a fault" not in text, "a fault"
+            receive(session, [text], now)
 
-    monkeypatch.setattr(ClientSession, "receive_text", fail)
+    monkeypatch.setattr(ClientSession, "receive_texts", fail)
     answer = [{"msg": "result", "id": "1", "result": 5}, {"msg": "updated", "methods": ["1"]}]
     peer.push(*answer, {"msg": "a fault"})  # type: ignore[arg-type]  # JSON
     assert first.result(PATIENCE) == 5

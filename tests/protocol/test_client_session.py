@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -980,6 +981,129 @@ def test_an_error_can_be_about_a_stopped_subscription(connected: Playbook) -> No
         >> {{"msg":"nosub","id":"{SUB_1}"}}
         !! CallFinished id='1'
     """)
+
+
+def _added(wire_id: str, fields: str = '{"a":1}', collection: str = "c") -> str:
+    return f'{{"msg":"added","collection":"{collection}","id":"{wire_id}","fields":{fields}}}'
+
+
+#: What may come between messages about new documents.
+ODD_TEXTS = [
+    # A known document, ids of all kinds, fields of all kinds.
+    *(_added(wire_id, '{"b":2}') for wire_id in ("id0", "", "-", "~null", "~[]", "\u00e9", "0123456789abcdef01234567")),
+    *(
+        _added(f"odd{number}", fields)
+        for number, fields in enumerate(
+            [
+                "5",
+                "[1]",
+                ' {"a":1}',
+                '{"d":{"$date":1767323045678},"s":"\\n"}',
+                '{"d":{"\\u0024date":1}}',
+                '{"b":{"$binary":"%"}}',
+                '{"b":{"\\u0024binary":"%"}}',
+                '{"n":{"$InfNaN":1}}',
+                '{"s":"\\ud800"}',
+                '{"n":1e999}',
+                '{"_id":"no"}',
+            ]
+        )
+    ),
+    _added("id0", collection="other"),
+    _added("id1", collection="other"),
+    '{"msg":"added","collection":"c","id":"y"}',
+    '{"msg":"added","collection":"c"}',
+    '{"msg":"added","collection":"c","id":"z","fields":{}},{"msg":"ping"}',
+    '{"msg":"changed","collection":"c","id":"id0","fields":{"a":2},"cleared":["d"]}',
+    '{"msg":"removed","collection":"c","id":"id0"}',
+    '{"msg":"addedBefore","collection":"c","id":"id3","fields":{},"before":"id1"}',
+    '{"msg":"movedBefore","collection":"c","id":"id1","before":null}',
+    '{"msg":"result","id":"1"}',
+    '{"msg":"updated","methods":["1","2"]}',
+    f'{{"msg":"ready","subs":["{SUB_1}"]}}',
+    f'{{"msg":"nosub","id":"{SUB_1}"}}',
+    '{"msg":"error","reason":"no"}',
+    '{"msg":"connected","session":"two"}',
+    '{"msg":"ping"}',
+    '{"msg":"pong"}',
+    '{"msg":"unheard of"}',
+    '{"a":"',
+    '"}',
+    "",
+]
+
+
+def _situation(name: str) -> ClientSession:
+    """Return a session that handles messages about documents in a certain way."""
+    session = ClientSession(counting_random())
+    session.subscribe("s", [])
+    session.connection_made(0.0)
+    session.receive_text('{"msg":"connected","session":"one"}', 0.0)
+    session.receive_text(f'{{"msg":"ready","subs":["{SUB_1}"]}}', 0.0)
+    for wire_id in ("id0", "id1", "id2"):
+        session.receive_text(_added(wire_id), 0.0)
+    match name:
+        case "watched":
+            session.documents.watched = True
+        case "data":
+            session.reports_data = True
+        case "documents are not kept":
+            session.keeps_documents = False
+        case "ordered":
+            session.receive_text('{"msg":"movedBefore","collection":"c","id":"id2","before":"id0"}', 0.0)
+        case "a message was refused":
+            session.call("m", [])
+            session.call("m", [])
+            session.receive_text('{"msg":"error","reason":"no"}', 0.0)
+        case "documents are held back":
+            session.receive_eof()
+            session.connection_made(0.0)
+            session.receive_text('{"msg":"connected","session":"two"}', 0.0)
+    return session
+
+
+SITUATIONS = [
+    "usual",
+    "watched",
+    "data",
+    "documents are not kept",
+    "ordered",
+    "a message was refused",
+    "documents are held back",
+]
+
+
+def _effects(session: ClientSession) -> tuple[str, list[str], str, str | None]:
+    """Return the events, the messages, the documents, and the last refusal."""
+    documents = {name: list(session.documents.scan(name)) for name in session.documents.names()}
+    return repr(session.events_received()), session.texts_to_send(), repr(documents), session.refusal
+
+
+def _assert_alike(situation: str, *batches: Sequence[str]) -> None:
+    """Check that texts have the same effects in batches as one by one, then and after a reconnection."""
+    one_by_one, together = _situation(situation), _situation(situation)
+    assert _effects(together) == _effects(one_by_one)
+    for texts in batches:
+        for text in texts:
+            one_by_one.receive_text(text, 1.0)
+        together.receive_texts(texts, 1.0)
+        assert _effects(together) == _effects(one_by_one)
+    for session in (one_by_one, together):
+        session.receive_eof()
+        session.connection_made(2.0)
+    # The `connect` has the number of messages that were received (R21).
+    assert _effects(together) == _effects(one_by_one)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("odd", ODD_TEXTS)
+def test_a_text_among_new_documents_is_handled_as_alone(situation: str, odd: str) -> None:
+    _assert_alike(situation, [odd, *map(_added, "pq"), odd, _added("r"), odd, odd, _added("s")])
+
+
+@given(st.sampled_from(SITUATIONS), st.lists(st.lists(st.sampled_from([*ODD_TEXTS, *map(_added, "abcdef")]))))
+def test_many_texts_are_handled_as_each_of_them(situation: str, batches: list[list[str]]) -> None:
+    _assert_alike(situation, *batches)
 
 
 @given(

@@ -160,14 +160,15 @@ class WebSocketTransport:
 
     def _handle_bytes(self, data: bytes) -> None:
         for message in self._reader.receive(data):
+            # Pattern matching takes twice as long for a text.
+            if type(message) is str and not self._framed:
+                self._texts.append(message)
+                continue
             match message:
                 case str():
-                    if self._framed:
-                        self._handle_sockjs(message)
-                        if self.lost is not None:
-                            return
-                    else:
-                        self._texts.append(message)
+                    self._handle_sockjs(message)
+                    if self.lost is not None:
+                        return
                 case PingFrame():
                     # Of several pings, only the last needs an answer (RFC 6455, 5.5.3): a server that sends pings and reads
                     # nothing must not fill the client's memory.
