@@ -175,12 +175,7 @@ class Documents:
     def snapshot(self) -> dict[str, Snapshot]:
         """Return the documents of all collections as they are now."""
         return {
-            name: Snapshot(
-                {
-                    wire_id: stored if isinstance(stored := documents[wire_id], bytes) else stored.copy()
-                    for wire_id in self._orders.get(name, documents)
-                }
-            )
+            name: Snapshot(_unshared(documents, self._orders.get(name)))
             for name, documents in self._collections.items()
             if documents
         }
@@ -413,6 +408,14 @@ def are_readable(texts: Sequence[str]) -> bool:
     if "\\" in data and "\\u0024" in data:
         return False
     return "$" not in data or b"$" not in without_dates_and_ids(data.encode("utf-8", "surrogatepass"))
+
+
+def _unshared(documents: _Collection, order: Order | None) -> _Collection:
+    """Copy a collection in its order. Documents that were read are copied, too, because their fields are changed in place."""
+    copy = documents.copy() if order is None else {wire_id: documents[wire_id] for wire_id in order}
+    if set(map(type, copy.values())) == {bytes}:
+        return copy
+    return {wire_id: stored if isinstance(stored, bytes) else stored.copy() for wire_id, stored in copy.items()}
 
 
 def _check_readable(data: bytes) -> None:

@@ -84,6 +84,20 @@ def test_documents_are_added_changed_and_removed() -> None:
     assert store.documents.names() == []
 
 
+@pytest.mark.parametrize("was_read", [False, True])
+@pytest.mark.parametrize("is_ordered", [False, True])
+def test_a_snapshot_stays_as_it_was(was_read: bool, is_ordered: bool) -> None:
+    store = Watched(added("a", n=1), added("b", n=1))
+    if is_ordered:
+        store.apply(MovedBefore(collection=C, id="b", before="a"))
+    if was_read:
+        store.all()
+    expected = store.all() if was_read else [{"_id": id_, "n": 1} for id_ in ("ba" if is_ordered else "ab")]
+    snapshot = store.documents.snapshot()[C]
+    store.apply(changed("a", n=2), removed("b"), added("c", n=3))
+    assert list(snapshot.documents()) == expected
+
+
 def test_a_stored_document_does_not_keep_the_message_in_memory() -> None:
     """A message may have arrived with a thousand others, in one text."""
     text = codec.encode(added("a", n=1))
