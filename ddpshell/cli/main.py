@@ -139,7 +139,10 @@ def _option_value(words: Sequence[str], option: str) -> str | None:
 
 
 class _ConsoleHandler(logging.Handler):
-    """Writes log records of the client and the server to standard error."""
+    """Writes log records to standard error, as the options say.
+
+    The client logs only its own bugs. The server's log is shown by `ddp serve`, and by `ddp demo` with -v.
+    """
 
     def __init__(self, process: Process) -> None:
         super().__init__()
@@ -147,6 +150,15 @@ class _ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
+        least, options = logging.ERROR, self._process.options
+        if record.name.startswith("ddpshell.server"):
+            least = logging.ERROR if options.get("quiet") else logging.INFO
+            if self._process.server_role is None or (
+                self._process.server_role == "demo" and not options.get("verbose")
+            ):
+                return
+        if record.levelno < least:
+            return
         time = self._process.clock.wall().astimezone().strftime("%H:%M:%S")
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
         # The message can contain text from the network, so it is kept on one line; a traceback has several.
@@ -158,28 +170,15 @@ class _ConsoleHandler(logging.Handler):
 
 @contextlib.contextmanager
 def _logging(process: Process) -> Iterator[None]:
-    """Write the logs of the library, as the options say.
-
-    The client logs only its own bugs. The server's log is shown by `ddp serve`, and by `ddp demo` with -v.
-    """
-    client, server = logging.getLogger("ddpshell.client"), logging.getLogger("ddpshell.server")
+    """Write the logs of the library during the `with` block."""
     handler = _ConsoleHandler(process)
-
-    def configure() -> None:
-        client.setLevel(logging.ERROR)
-        shows = process.serves or process.options.get("verbose", 0) > 0
-        # Never DEBUG: the WebSocket library logs its frames there, with secrets.
-        server.setLevel(
-            (logging.ERROR if process.options.get("quiet") else logging.INFO) if shows else logging.CRITICAL
-        )
-
-    process.when_configured = configure
     with contextlib.ExitStack() as undo:
-        for logger in (client, server):
+        for logger in (logging.getLogger("ddpshell.client"), logging.getLogger("ddpshell.server")):
             undo.callback(setattr, logger, "propagate", logger.propagate)
             undo.callback(logger.setLevel, logger.level)
             undo.callback(logger.removeHandler, handler)
             logger.propagate = False
-        client.addHandler(handler)
-        process.when_server_runs = lambda: server.addHandler(handler)
+            # Never DEBUG: the WebSocket library logs its frames there, with secrets.
+            logger.setLevel(logging.INFO)
+            logger.addHandler(handler)
         yield

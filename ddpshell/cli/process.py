@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from enum import IntEnum
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
 
 from ..clock import Clock, SystemClock, wait_until_done
 from ..exceptions import (
@@ -87,8 +87,8 @@ class Process:
         #: The secrets that were read from standard input, by option.
         self.secrets: dict[str, str] = {}
         self._standard_input_reader: str | None = None
-        #: Whether the command runs a server, whose log is shown.
-        self.serves = False
+        #: What a server in this process is for: to serve others, or to try a command with it; None if there is none.
+        self.server_role: Literal["serve", "demo"] | None = None
         #: Whether the user is at the shell's prompt, where `ddp ...` is not a command.
         self.at_prompt = False
         #: The names that a server in this process offers.
@@ -96,17 +96,12 @@ class Process:
         self.publications: Sequence[str] = ()
         #: Records the frames of all clients; see `open_recorder`.
         self.recorder: LiveRecorder | None = None
-        #: Called after the options are read.
-        self.when_configured: Callable[[], None] = lambda: None
-        #: Called before a server is started in this process.
-        self.when_server_runs: Callable[[], None] = lambda: None
         #: The time limit in seconds; None for no limit.
         self.timeout: float | None = None
         self._began = self.clock.now()
 
-    def configure(self, *, serves: bool = False) -> None:
-        """Apply the output options to the console and the logs."""
-        self.serves = serves
+    def configure(self) -> None:
+        """Apply the output options to the console."""
         chosen = OutputFormat(self.options.get("output", OutputFormat.AUTO.value))
         self.console.configure(
             chosen,
@@ -114,7 +109,6 @@ class Process:
             quiet=self.options.get("quiet", 0),
             may_page=not self.options.get("no_pager"),
         )
-        self.when_configured()
 
     def open_recorder(self, url: str) -> LiveRecorder | None:
         """Return the recorder for the frames of a connection to `url`; None if nothing records or observes them.

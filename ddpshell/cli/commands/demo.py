@@ -24,7 +24,7 @@ __all__ = ["demo"]
 def _demo(process: Process, words: tuple[str, ...], leaky: bool, tour: bool) -> None:
     if tour and words:
         raise click.UsageError("--tour cannot be used with COMMAND")
-    process.when_server_runs()
+    process.server_role = "demo"
     with _server(is_leaky=leaky).running() as server:
         process.options["url"] = server.url
         process.methods, process.publications = server.method_names, server.publication_names

@@ -68,8 +68,7 @@ def _serve(
     if app is not None and greeting:
         raise click.UsageError(f"--greeting is only for the demo server; write Server(greeting=True) in {app}")
     served = None if app is None else _parse_app(app, process)
-    process.when_server_runs()
-    process.configure(serves=True)
+    process.server_role = "serve"
 
     given = process.options
     log = None
