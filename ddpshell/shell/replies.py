@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from itertools import islice
 from typing import Any, TypeAlias, cast
@@ -17,8 +16,8 @@ from ..exceptions import CommandError, EJSONError, ServerError
 from ..text.escaping import escape_line, escape_text
 from ..text.formatting import NO_LIMITS, Limits, exact_value, format_value, value_fragments
 from ..text.palette import StyledText, plain
-from ..text.prose import cell_width, clip, duration, omission, plural, point_at, wrapped
-from ..text.tables import table, table_lines, vertical_lines
+from ..text.prose import cell_width, duration, omission, plural, point_at, wrapped
+from ..text.tables import styled_table, table_lines
 from .settings import Settings
 
 __all__ = [
@@ -240,42 +239,8 @@ def _table(value: EJSONValue, output: str, width: int, limits: Limits) -> Styled
     """A value as a table, with as many rows as the limits allow; empty for a value without parts."""
     # In full length, cells are not cut and no columns are left out.
     room = None if limits is NO_LIMITS else width
-    made = table(value, room)
-    if made is None:
-        return []
-    objects = _rows(value)
-    if objects and (output == "vertical" or made.is_too_wide):
-        return _vertical(objects, limits)
-    heading: StyledText = list(zip(("heading", "punctuation"), made.heading, strict=False))
-    rows = list(islice(made.rows, None if limits.items == NO_LIMITS.items else int(limits.items)))
-    text = _joined([*heading, *[("", row) for row in rows]])
-    omitted = sum(1 for _ in made.rows)
-    if omitted:
-        text += [("", "\n"), omission(omitted, advice=_ADVICE)]
-    if note := made.omission(room):
-        text.append(("omission", f"\n{note}"))
-    return text
-
-
-def _vertical(objects: list[Mapping[str, EJSONValue]], limits: Limits) -> StyledText:
-    shown = objects[: int(min(limits.items, len(objects)))]
-    longest = int(min(limits.characters, sys.maxsize))
-    lines = [("heading" if line.startswith("-- ") else "", clip(line, longest)) for line in vertical_lines(shown)]
-    omitted = len(objects) - len(shown)
-    return _joined([*lines, *([omission(omitted, advice=_ADVICE)] if omitted else [])])
-
-
-def _rows(value: EJSONValue) -> list[Mapping[str, EJSONValue]]:
-    """The objects of an array, or one object in an array; empty for other values."""
-    if isinstance(value, Mapping):
-        return [value] if value else []
-    items = value if isinstance(value, list) else []
-    rows = [item for item in items if isinstance(item, Mapping)]
-    return rows if len(rows) == len(items) else []
-
-
-def _joined(lines: StyledText) -> StyledText:
-    return [(style, ("\n" if index else "") + line) for index, (style, line) in enumerate(lines)]
+    lines = styled_table(value, room, is_vertical=output == "vertical", limits=limits)
+    return [(style, ("\n" if index else "") + line) for index, (style, line) in enumerate(lines or ())]
 
 
 # --------------------------------------------------------------------------------------------------------- errors
@@ -352,7 +317,7 @@ def exact_text(reply: Reply, output: str) -> str:
             return (value if is_text and isinstance(value, str) else _exact_value(value, output)) + "\n"
         case Documents(items, own):
             if (own or output) in ("table", "vertical"):
-                lines = vertical_lines(items) if (own or output) == "vertical" else table_lines(list(items)) or ()
+                lines = table_lines(list(items), is_vertical=(own or output) == "vertical") or ()
                 return "".join([f"{line}\n" for line in lines])
             return "".join([f"{_exact_value(item, output)}\n" for item in items])
 
@@ -362,8 +327,6 @@ def _exact_value(value: EJSONValue, output: str) -> str:
         return value
     if output == "pretty":
         return format_value(value)
-    rows = _rows(value) if output == "vertical" else []
-    lines = vertical_lines(rows) if rows else table_lines(value) if output in ("table", "vertical") else None
-    if lines is not None:
+    if output in ("table", "vertical") and (lines := table_lines(value, is_vertical=output == "vertical")) is not None:
         return "\n".join(lines)
     return exact_value(value)

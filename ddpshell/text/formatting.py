@@ -25,6 +25,7 @@ from .prose import omission
 
 __all__ = [
     "NO_LIMITS",
+    "Fragment",
     "Limits",
     "colored_tokens",
     "colored_value",

@@ -6,16 +6,17 @@ import datetime as dt
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from msgspec import Struct
 
 from ..ejson import EJSONValue
 from .escaping import escape_line, quote
-from .formatting import NO_LIMITS, Limits, format_value
+from .formatting import NO_LIMITS, Fragment, Limits, format_value
 from .literals import CONSTANTS, means_itself
-from .prose import cell_width, clip, padded, plural
+from .prose import cell_width, clip, omission, padded, plural
 
-__all__ = ["Table", "cell_text", "table", "table_lines", "vertical_lines"]
+__all__ = ["cell_text", "styled_table", "table_lines"]
 
 _GAP = "  "
 _NARROWEST = 8  # the least width of a column that is cut
@@ -33,14 +34,14 @@ class _Cell(Struct, frozen=True):
     is_date: bool = False
 
 
-class Table(Struct, frozen=True):
+class _Table(Struct, frozen=True):
     """A table.
 
     Args:
         heading: The two lines above the rows: the names of the columns, and a rule. Empty if there are no rows.
         rows: The other lines.
         omitted: The names of the columns for which there is no room.
-        is_too_wide: Not even two columns fit, so `vertical_lines` should show the rows.
+        is_too_wide: Not even two columns fit, so each field should have a line.
     """
 
     heading: tuple[str, ...]
@@ -48,30 +49,17 @@ class Table(Struct, frozen=True):
     omitted: tuple[str, ...] = ()
     is_too_wide: bool = False
 
-    def omission(self, width: int | None) -> str:
-        """The line about the columns that are left out; "" if there are none."""
-        if not self.omitted:
-            return ""
-        return clip(f"... {plural(len(self.omitted), 'more field')}: {', '.join(self.omitted)}", width or sys.maxsize)
+
+def table_lines(value: EJSONValue, width: int | None = None, *, is_vertical: bool = False) -> Iterator[str] | None:
+    """Format a value as the lines of a table; see `styled_table`."""
+    lines = styled_table(value, width, is_vertical=is_vertical)
+    return None if lines is None else (line for _, line in lines)
 
 
-def table_lines(value: EJSONValue, width: int | None = None) -> Iterator[str] | None:
-    """Format a value as the lines of a table; return None for a value without parts.
-
-    Args:
-        value: The value; see `table`.
-        width: The width of the terminal; None means no limit. If not even two columns fit, each field has a line.
-    """
-    found = table(value, width)
-    if found is None:
-        return None
-    if found.is_too_wide and isinstance(value, Sequence):
-        return vertical_lines([row for row in value if isinstance(row, Mapping)])
-    return iter([*found.heading, *found.rows, *filter(None, [found.omission(width)])])
-
-
-def table(value: EJSONValue, width: int | None = None) -> Table | None:
-    """Format an array or an object as a table; return None for other values.
+def styled_table(
+    value: EJSONValue, width: int | None = None, *, is_vertical: bool = False, limits: Limits = NO_LIMITS
+) -> Iterator[Fragment] | None:
+    """Format an array or an object as the lines of a table, each with its style; return None for other values.
 
     An array of objects has a row for each object and a column for each key, in the order of their first occurrence. Any
     other array has a row for each item, and an object has a row for each field. Strings are in quotes only if they would
@@ -79,28 +67,54 @@ def table(value: EJSONValue, width: int | None = None) -> Table | None:
 
     Args:
         value: The value.
-        width: The width of the terminal; None means no limit. Wide columns are cut, but never ids, numbers and dates. If that is not enough,
-            the last columns are left out.
+        width: The width of the terminal; None means no limit. Wide columns are cut, but never ids, numbers and dates. If
+            that is not enough, the last columns are left out. If not even two columns fit, each field has a line.
+        is_vertical: Whether each field of an object has a line.
+        limits: How many rows to show, and how long a line with a field can be.
     """
     if isinstance(value, Mapping):
-        return _table(["key", "value"], ([_text(key), _cell(item)] for key, item in value.items()), width)
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes, bytearray, memoryview)):
+        objects = [value] if value else []
+        found = _table(["key", "value"], ([_text(key), _cell(item)] for key, item in value.items()), width)
+    elif not isinstance(value, Sequence) or isinstance(value, (str, bytes, bytearray, memoryview)):
         return None
+    elif objects := _objects(value):
+        keys = list(dict.fromkeys(key for row in objects for key in row))
+        cells = ([_cell(row[key]) if key in row else _text("") for key in keys] for row in objects)
+        found = _table(keys, cells, width, has_documents=True)
+    else:
+        found = _table(["value"], ([_cell(item)] for item in value), width)
+    if objects and (is_vertical or found.is_too_wide):
+        return _vertical(objects, limits)
+    return _horizontal(found, width, limits)
+
+
+def _objects(value: Sequence[EJSONValue]) -> list[Mapping[str, EJSONValue]]:
+    """Return the items of an array if they are objects; none if one of them is not."""
     rows = [item for item in value if isinstance(item, Mapping)]
-    if not rows or len(rows) < len(value):
-        return _table(["value"], ([_cell(item)] for item in value), width)
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    cells = ([_cell(row[key]) if key in row else _text("") for key in keys] for row in rows)
-    return _table(keys, cells, width, has_documents=True)
+    return rows if len(rows) == len(value) else []
 
 
-def vertical_lines(rows: Sequence[Mapping[str, EJSONValue]]) -> Iterator[str]:
-    """Format objects with one line for each field, and a line with a number above each object."""
-    for index, row in enumerate(rows, 1):
+def _horizontal(found: _Table, width: int | None, limits: Limits) -> Iterator[Fragment]:
+    yield from zip(("heading", "punctuation"), found.heading, strict=False)
+    yield from (("", row) for row in islice(found.rows, int(min(limits.items, sys.maxsize))))
+    if left := sum(1 for _ in found.rows):
+        yield omission(left, advice=limits.advice)
+    if found.omitted:
+        note = f"... {plural(len(found.omitted), 'more field')}: {', '.join(found.omitted)}"
+        yield "omission", clip(note, width or sys.maxsize)
+
+
+def _vertical(rows: Sequence[Mapping[str, EJSONValue]], limits: Limits) -> Iterator[Fragment]:
+    longest = int(min(limits.characters, sys.maxsize))
+    shown = int(min(limits.items, len(rows)))
+    for index, row in enumerate(rows[:shown], 1):
         column = max([cell_width(escape_line(key)) for key in row], default=0)
-        yield f"-- {index} --"
+        yield "heading", f"-- {index} --"
         for key, value in row.items():
-            yield f"{padded(escape_line(key), column)}{_GAP}{_cell(value).text}".rstrip()
+            line = f"{padded(escape_line(key), column)}{_GAP}{_cell(value).text}".rstrip()
+            yield "", clip(line, longest)
+    if shown < len(rows):
+        yield omission(len(rows) - shown, advice=limits.advice)
 
 
 def cell_text(value: EJSONValue, limits: Limits = NO_LIMITS) -> str:
@@ -134,10 +148,10 @@ def _text(text: str) -> _Cell:
 
 def _table(
     keys: Sequence[str], rows: Iterable[list[_Cell]], width: int | None, *, has_documents: bool = False
-) -> Table:
+) -> _Table:
     body = list(rows)
     if not body:
-        return Table((), iter(()))
+        return _Table((), iter(()))
     names = [escape_line(key) for key in keys]
     widths = [
         max([cell_width(name), *(cell_width(row[index].text) for row in body)]) for index, name in enumerate(names)
@@ -155,10 +169,10 @@ def _table(
         while has_documents and shown > 1 and _line_width(least[:shown]) > width:
             shown -= 1
         if has_documents and len(keys) > 1 and (shown == 1 or _line_width(least[:shown]) > width):
-            return Table((), iter(()), is_too_wide=True)
+            return _Table((), iter(()), is_too_wide=True)
         widths = widths[:shown]
         _narrow(widths, least, width)
-    return Table(
+    return _Table(
         (
             _line([_text(name) for name in names[:shown]], widths),
             _GAP.join("-" * column for column in widths),
