@@ -125,15 +125,12 @@ def change_config(path: str, section: Sequence[str], key: str, value: TOMLValue 
     file = Path(path).resolve()
     # Read as bytes, so that line ends stay as they are.
     text = file.read_bytes().decode() if file.exists() else ""
-    tree: dict[str, Any] = tomllib.loads(text)
-    expected = copy.deepcopy(tree)
+    expected: dict[str, Any] = tomllib.loads(text)
     # Only the part before the first dot is the name of a setting. The name of a header may have dots.
     parts = key.split(".", 1)
     table = expected
     for name in [*section, *parts[:-1]]:
         table = table.setdefault(name, {})
-        if not isinstance(table, dict):
-            raise CommandError(f"{name} in {path} is not a table")
     if value is None:
         if parts[-1] not in table:
             raise CommandError(f"{key} is not set in [{'.'.join(section)}] of {path}")
@@ -149,10 +146,7 @@ def change_config(path: str, section: Sequence[str], key: str, value: TOMLValue 
         for name in section:
             holder = holder[name]
         del holder[parts[0]]
-    try:
-        changed = tomllib.loads(new)
-    except tomllib.TOMLDecodeError:
-        changed = None
+    changed = _parsed(new)
     if changed is None or changed not in allowed:
         raise CommandError(f"{key} cannot be changed in the form in which {path} has it; use ddp config --edit")
     _Checker(path, new).config(changed)
@@ -201,46 +195,36 @@ def _edited(text: str, table: Sequence[str], key: str, value: TOMLValue | None, 
 
 def _section_lines(lines: Sequence[str], section: Sequence[str]) -> tuple[int | None, int]:
     """Return the first line after the header of a section, or None, and the line after its last one."""
+    header: dict[str, Any] = {}
+    for name in reversed(section):
+        header = {name: header}
     start = None
     for number, line in enumerate(lines):
         if not line.lstrip().startswith("["):
             continue
         if start is not None:
             return start, number
-        if _header(line) == list(section):
+        if _parsed(line) == header:
             start = number + 1
     return start, len(lines)
-
-
-def _header(line: str) -> list[str]:
-    """Return the names in the header of a section; none if the line is not one."""
-    try:
-        table: Any = tomllib.loads(line)
-    except tomllib.TOMLDecodeError:
-        return []
-    names = []
-    while isinstance(table, dict) and len(table) == 1:
-        [(name, table)] = table.items()
-        names.append(name)
-    return names
 
 
 def _value_end(lines: Sequence[str], number: int) -> tuple[int, str]:
     """Return the last line of the value that begins in a line, and the comment after it."""
     ends = range(number, len(lines))
-    last = next((last for last in ends if _is_toml("".join(lines[number : last + 1]))), number)
+    last = next((last for last in ends if _parsed("".join(lines[number : last + 1])) is not None), number)
     for mark in re.finditer(r"\s*#", lines[last]):
-        if _is_toml("".join([*lines[number:last], lines[last][: mark.start()]])):
+        if _parsed("".join([*lines[number:last], lines[last][: mark.start()]])) is not None:
             return last, lines[last][mark.start() :].rstrip("\r\n")
     return last, ""
 
 
-def _is_toml(text: str) -> bool:
+def _parsed(text: str) -> dict[str, Any] | None:
+    """Parse TOML; return None if it is not valid."""
     try:
-        tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError:
-        return False
-    return True
+        return None
 
 
 def _assignment(names: Sequence[str], value: TOMLValue) -> str:
