@@ -13,26 +13,7 @@ from .meteor.accounts import User
 from .meteor.collection import Collection, Cursor
 from .server import Server
 
-__all__ = ["LEAKS", "leaky_demo_server"]
-
-#: The rule, the collection and the path of each leak.
-LEAKS = (
-    ("unsolicited", "settings", ""),
-    ("key", "settings", "payment.stripe"),
-    ("key", "settings", "mailUrl"),
-    ("services", "members", "services"),
-    ("password-hash", "members", "services.password.bcrypt"),
-    ("token", "members", "services.resume.loginTokens[0].hashedToken"),
-    ("token", "members", "services.google.accessToken"),
-    ("email", "members", "emails[0].address"),
-    ("password-hash", "staff", "passwordHash"),
-    ("email", "staff", "note"),
-    ("email", "orders", "customer.email"),
-    ("token", "orders", "download.token"),
-    ("key", "integrations", "privateKey"),
-    ("token", "integrations", "session"),
-    ("password", "devices", "wifi.password"),
-)
+__all__ = ["leaky_demo_server"]
 
 _USERS = {"alice": User("wonderland", email="alice@example.com", id="alice-in-wonderland")}
 

@@ -13,11 +13,12 @@ from ddpshell.cli.commands import audit as audit_module
 from ddpshell.cli.commands.audit import read_names
 from ddpshell.exceptions import CommandError
 from ddpshell.server.demo import demo_server
-from ddpshell.server.leaky_demo import LEAKS, leaky_demo_server
+from ddpshell.server.leaky_demo import leaky_demo_server
 from tests.analysis.frames import frames, received, sent
 from tests.cli.conftest import Command
 from tests.loopback import LoopbackServer
 from tests.meteor import MeteorServer
+from tests.server.test_leaky_demo import LEAKS
 
 
 def audited(ddp: Command, *words: str) -> dict[str, Any]:
