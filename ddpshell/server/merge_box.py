@@ -105,7 +105,8 @@ class MergeBox:
         if view is None:
             if kind != "added":
                 raise LookupError(f"{kind}: no document {id_!r} in {collection!r} was published to this client")
-            documents[id_] = _DocumentView(subscription, change.fields, strategy is _SERVER_MERGE)
+            merging = strategy is _SERVER_MERGE
+            documents[id_] = _DocumentView(subscription, change.fields if merging else {}, merging)
             return change
         if kind == "removed":
             remaining = view.remove(subscription)
@@ -147,57 +148,60 @@ class MergeBox:
                     yield Change("added", collection, id_, new_view.fields())
 
 
-class _DocumentView:
+class _DocumentView(Struct):
     """One document of one client.
 
-    With one subscription, `_fields` has its values and `_values` is None. With more, `_values` has for each field the value of
+    With one subscription, `single` has its values and `values` is None. With more, `values` has for each field the value of
     each subscription, in the order of arrival. Without merging, both are empty.
 
     Any number of subscriptions can publish the same document, so no step may loop over all of them. (A plain dict searches for
     its first key if earlier keys were deleted; an `OrderedDict` does not.)
+
+    Args:
+        subscription: The only subscription that publishes the document, as long as `subscriptions` is None.
+        single: See above.
+        merging: Whether values are kept.
+        subscriptions: All subscriptions that publish the document.
+        values: See above.
     """
 
-    __slots__ = ("_fields", "_merging", "_subscription", "_subscriptions", "_values")
-
-    def __init__(self, subscription: Hashable, fields: Fields, merging: bool) -> None:
-        # The only subscription that publishes the document, as long as `_subscriptions` is None.
-        self._subscription = subscription
-        self._subscriptions: set[Hashable] | None = None
-        self._fields: Fields = fields if merging else {}
-        self._values: dict[str, OrderedDict[Hashable, EJSONValue]] | None = None
-        self._merging = merging
+    subscription: Hashable
+    single: Fields
+    merging: bool
+    subscriptions: set[Hashable] | None = None
+    values: dict[str, OrderedDict[Hashable, EJSONValue]] | None = None
 
     def fields(self) -> Fields:
         """Return the fields that the client sees."""
-        if self._values is None:
-            return self._fields
-        return {key: values[next(iter(values))] for key, values in self._values.items()}
+        if self.values is None:
+            return self.single
+        return {key: values[next(iter(values))] for key, values in self.values.items()}
 
     def add(self, subscription: Hashable, fields: Fields) -> Fields:
-        if self._subscriptions is None and subscription != self._subscription:
-            self._subscriptions = {self._subscription}
-            if self._merging:
-                self._values = {key: OrderedDict({self._subscription: value}) for key, value in self._fields.items()}
-                self._fields = {}
-        if self._subscriptions is not None:
-            self._subscriptions.add(subscription)
+        if self.subscriptions is None and subscription != self.subscription:
+            self.subscriptions = {self.subscription}
+            if self.merging:
+                self.values = {key: OrderedDict({self.subscription: value}) for key, value in self.single.items()}
+                self.single = {}
+        if self.subscriptions is not None:
+            self.subscriptions.add(subscription)
         return self.change(subscription, fields)
 
     def change(self, subscription: Hashable, fields: Fields) -> Fields:
-        if not self._merging:
+        if not self.merging:
             return dict(fields)
-        if self._values is None:
-            if subscription == self._subscription:
-                visible = differing(self._fields, fields)
-                self._fields = {**self._fields, **fields}
+        if self.values is None:
+            if subscription == self.subscription:
+                visible = differing(self.single, fields)
+                self.single = {**self.single, **fields}
                 return visible
             # A subscription can change a document that only another subscription has added, as in Meteor.
             return self.add(subscription, fields)
         visible = {}
         for key, value in fields.items():
-            values = self._values.get(key)
+            values = self.values.get(key)
             if values is None:
-                self._values[key] = OrderedDict({subscription: value})
+                self.values[key] = OrderedDict({subscription: value})
                 visible[key] = value
                 continue
             first = next(iter(values))
@@ -208,23 +212,23 @@ class _DocumentView:
 
     def clear(self, subscription: Hashable, keys: Iterable[str]) -> tuple[Fields, tuple[str, ...]]:
         """Forget a subscription's values of some fields. Returns the values that now show, and the names of removed fields."""
-        if not self._merging:
+        if not self.merging:
             return {}, tuple(keys)
-        if self._values is None:
-            if subscription != self._subscription:
+        if self.values is None:
+            if subscription != self.subscription:
                 return {}, ()
-            self._fields = fields = dict(self._fields)
+            self.single = fields = dict(self.single)
             return {}, tuple(key for key in keys if fields.pop(key, fields) is not fields)
         shown: Fields = {}
         removed: list[str] = []
         for key in keys:
-            values = self._values.get(key)
+            values = self.values.get(key)
             if values is None or subscription not in values:
                 continue
             was_first = subscription == next(iter(values))
             old = values.pop(subscription)
             if not values:
-                del self._values[key]
+                del self.values[key]
                 removed.append(key)
                 continue
             first = values[next(iter(values))]
@@ -234,12 +238,12 @@ class _DocumentView:
 
     def remove(self, subscription: Hashable) -> tuple[Fields, tuple[str, ...]] | None:
         """Forget all values of a subscription. Returns the same as `clear`, or None if it was the last subscription."""
-        if self._subscriptions is None:
-            return None if subscription == self._subscription else ({}, ())
-        self._subscriptions.discard(subscription)
-        if not self._subscriptions:
+        if self.subscriptions is None:
+            return None if subscription == self.subscription else ({}, ())
+        self.subscriptions.discard(subscription)
+        if not self.subscriptions:
             return None
-        return self.clear(subscription, list(self._values or ()))
+        return self.clear(subscription, list(self.values or ()))
 
 
 def differing(before: Mapping[str, EJSONValue], fields: Mapping[str, EJSONValue]) -> Fields:

@@ -136,29 +136,29 @@ class Attempt(Struct, frozen=True):
     client_address: str | None
 
 
-class _Rule:
-    def __init__(self, matchers: Mapping[Property, Matcher], limit: int, interval: float) -> None:
-        self._matchers = matchers
-        self._limit = limit
-        self._interval = interval
-        self._window_start = -math.inf
-        self._counters: dict[tuple[str | None, ...], int] = {}
+class _Rule(Struct):
+    matchers: Mapping[Property, Matcher]
+    limit: int
+    interval: float
+    window_start: float = -math.inf
+    #: How often clients have called or subscribed in this window, by the matching properties.
+    counters: dict[tuple[str | None, ...], int] = {}
 
     def count(self, attempt: Attempt, now: float) -> float | None:
         """Count an attempt. Returns the seconds to wait, or None if the rule allows the attempt or does not match it."""
         key = []
-        for name, matcher in self._matchers.items():
+        for name, matcher in self.matchers.items():
             value: str | None = getattr(attempt, name)
             if not (matcher(value) if callable(matcher) else matcher == value):
                 return None
             key.append(value)
-        if now - self._window_start > self._interval:
+        if now - self.window_start > self.interval:
             # All counters of a rule share one window.
-            self._window_start = now
-            self._counters.clear()
-        count = self._counters.get(tuple(key), 0) + 1
-        self._counters[tuple(key)] = count
-        return self._window_start + self._interval - now if count > self._limit else None
+            self.window_start = now
+            self.counters.clear()
+        count = self.counters.get(tuple(key), 0) + 1
+        self.counters[tuple(key)] = count
+        return self.window_start + self.interval - now if count > self.limit else None
 
 
 class RateLimiter:
