@@ -24,7 +24,7 @@ _PATIENCE = 60
 
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
-    " --disable-component-update --disable-dev-shm-usage --hide-scrollbars --remote-debugging-port=0"
+    " --disable-component-update --disable-dev-shm-usage --hide-scrollbars --remote-debugging-port=0 --remote-allow-origins=*"
 ).split()
 
 
