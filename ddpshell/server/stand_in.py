@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol
 
 from ..analysis.recorded_answers import UNREQUESTED, Answer, Key, RecordedAnswers, Step, request_key
 from ..ejson import EJSONValue
@@ -35,7 +34,7 @@ from .handlers import EncodedError
 from .registrations import Options
 from .server import Server
 
-__all__ = ["LoopTime", "StandIn", "Time"]
+__all__ = ["LoopTime", "StandIn"]
 
 #: Running calls and subscriptions with later changes only wait, so there can be many of them.
 _OUTSTANDING_LIMIT = 1_000_000
@@ -47,20 +46,8 @@ _YIELD_INTERVAL = 500
 _ANY_LOGIN: Key = ("login", "")
 
 
-class Time(Protocol):
-    """The time by which a stand-in answers. It is used only on the event loop's thread."""
-
-    def now(self) -> float:
-        """Return the time in seconds."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
-
-
 class LoopTime:
-    """The time of the server's event loop."""
+    """The time by which a stand-in answers, on the event loop's thread: the loop's own time. Tests replace it."""
 
     def now(self) -> float:
         """Return the time in seconds."""
@@ -83,7 +70,7 @@ class StandIn:
         server: The server. The caller starts and stops it.
     """
 
-    def __init__(self, answers: RecordedAnswers, *, speed: float = 1.0, time: Time | None = None) -> None:
+    def __init__(self, answers: RecordedAnswers, *, speed: float = 1.0, time: LoopTime | None = None) -> None:
         self._answers = answers
         self._speed = speed
         self._time = time or LoopTime()

@@ -16,12 +16,12 @@ from ddpshell.analysis.recording import Frame, Header, RecordingWriter, read_rec
 from ddpshell.server import Frame as ServerFrame
 from ddpshell.server import Server
 from ddpshell.server.demo import demo_server
-from ddpshell.server.stand_in import StandIn
+from ddpshell.server.stand_in import LoopTime, StandIn
 from tests.analysis.test_recorded_answers import Tape
 from tests.server.wire import PATIENCE, Message, WireClient, digest, kinds
 
 
-class HandMovedTime:
+class HandMovedTime(LoopTime):
     """Time that passes only when the test says so."""
 
     def __init__(self) -> None:
