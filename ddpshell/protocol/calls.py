@@ -98,6 +98,15 @@ CALL_TABLE: Mapping[tuple[CallState, CallInput], CallState] = {
 }
 
 
+def _on(event: CallInput) -> Mapping[CallState, CallState]:
+    return {before: after for (before, cause), after in CALL_TABLE.items() if cause is event}
+
+
+# What each call needs, without a lookup by a pair: in Python 3.11, each `CallState.DONE` alone takes 0.1 us.
+_ON_SEND, _ON_RESULT, _ON_UPDATED = _on(CallInput.SEND), _on(CallInput.RESULT), _on(CallInput.UPDATED)
+_DONE = CallState.DONE
+
+
 class Call(Struct, gc=False):
     """One method call that is not done.
 
@@ -231,6 +240,10 @@ class Gate(Enum):
     OPEN = "open"
 
 
+# As for `_DONE`.
+_SHUT, _AJAR = Gate.SHUT, Gate.AJAR
+
+
 class Calls:
     """The calls of one client session.
 
@@ -315,7 +328,7 @@ class Calls:
             self._emit(CallFinished(call_id, method, error=_not_sent(method, self._refusal)))
             return call_id
         self._outstanding.add(call)
-        if self.gate is not Gate.SHUT and self._outstanding.may_send(call):
+        if self.gate is not _SHUT and self._outstanding.may_send(call):
             self._send_call(call)
         return call_id
 
@@ -417,7 +430,8 @@ class Calls:
     def receive_result(self, message: Result, session_id: str | None) -> None:
         """Handle the `result` of a call that arrived in the session with that id."""
         call = self._outstanding.get(message.id)
-        if call is None or not (call.state is CallState.SENT or call.state is CallState.WRITTEN):
+        state = None if call is None else _ON_RESULT.get(call.state)
+        if call is None or state is None:
             # The call was answered before, or never made (C17, R29).
             self._emit(Warned(f"unexpected result for call {message.id!r}"))
             return
@@ -426,7 +440,7 @@ class Calls:
         if call.return_at_result or call.wait:
             result, has_result, error = _outcome(message, as_text=call.as_text)
             self._emit(CallAnswered(call.id, call.method, result, has_result, error))
-        self._advance(call, CallInput.RESULT)
+        self._enter(call, state)
 
     def answer(self, call_id: str) -> CallAnswered | None:
         """Return the result of a call whose writes are not visible yet; None if there is no result."""
@@ -440,8 +454,9 @@ class Calls:
         """Handle an `updated` message: the writes of its calls are visible."""
         for call_id in message.methods:
             # An unknown id does not affect the others (C18).
-            if call := self._outstanding.get(call_id):
-                self._advance(call, CallInput.UPDATED)
+            call = self._outstanding.get(call_id)
+            if call is not None and (state := _ON_UPDATED.get(call.state)) is not None:
+                self._enter(call, state)
 
     def refuse(self, call_id: object, error: DDPError) -> bool:
         """Fail a sent call to which the server reacted with something other than a `result`.
@@ -489,17 +504,17 @@ class Calls:
             self._send_call(call)
 
     def _send_call(self, call: Call) -> None:
-        if self.gate is Gate.AJAR and (self._held_back or not call.retry):
+        if self.gate is _AJAR and (self._held_back or not call.retry):
             self._held_back = True
             return
-        call.advance(CallInput.SEND)
+        call.state = _ON_SEND[call.state]
         self._send(call.text)
         if call.wait:
             self._quiescence.wait_for_call(call.id)
 
-    def _advance(self, call: Call, event: CallInput) -> None:
-        call.advance(event)
-        if call.state is CallState.DONE:
+    def _enter(self, call: Call, state: CallState) -> None:
+        call.state = state
+        if state is _DONE:
             self._finish(call)
 
     def _finish(self, call: Call, *, error: DDPError | None = None) -> None:
@@ -540,11 +555,11 @@ class Calls:
 
     def _forget(self, call: Call) -> None:
         next_block = self._outstanding.discard(call)
-        if next_block and self.gate is not Gate.SHUT:
+        if next_block and self.gate is not _SHUT:
             self._send_due()
         # However the call ended, nothing waits for its writes any more (C63).
-        self._quiescence.call_done(call.id)
-        self._settle()
+        if self._quiescence.call_done(call.id):
+            self._settle()
 
 
 def _not_sent(method: str, error: MethodError) -> LoginLost:

@@ -474,9 +474,10 @@ class Quiescence:
         """Stop waiting for a subscription that is ready or has ended (C54)."""
         self._subs.discard(sub_id)
 
-    def call_done(self, call_id: str) -> None:
-        """Stop waiting for a call whose writes have arrived, or never will (C54, C63)."""
+    def call_done(self, call_id: str) -> bool:
+        """Stop waiting for a call whose writes have arrived, or never will (C54, C63); return whether something can be due."""
         self._calls.discard(call_id)
+        return self._reset or bool(self._buffer)
 
     def release(self) -> tuple[list[Buffered], bool]:
         """Return the messages that were held back, and whether all earlier documents are void; forget both."""
