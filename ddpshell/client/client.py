@@ -592,7 +592,8 @@ class Client:
         """
         for event in events:
             try:
-                if isinstance(event, Mark):
+                # `isinstance` takes three times as long if the answer is no.
+                if type(event) is Mark:
                     event.function()
                     continue
                 if self._callbacks:
