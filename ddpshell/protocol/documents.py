@@ -198,11 +198,7 @@ class Documents:
         Raises:
             EJSONError: The `id` or the `fields` of the message are invalid; nothing was changed (C73).
         """
-        if message.id.startswith("~"):
-            # Only these ids can be invalid (I10).
-            decode_document_id(message.id)
-        if isinstance(message, (AddedBefore, MovedBefore)) and (message.before or "").startswith("~"):
-            decode_document_id(cast(str, message.before))
+        _check_id(message.id)
         match message:
             case Added():
                 self._add(message.collection, message.id, bytes(message.fields))
@@ -212,9 +208,11 @@ class Documents:
             case Removed():
                 self._remove(message.collection, message.id)
             case AddedBefore():
+                _check_id(message.before)
                 self._add(message.collection, message.id, bytes(message.fields))
                 self._place(message.collection, message.id, message.before)
             case MovedBefore():
+                _check_id(message.before)
                 self._place(message.collection, message.id, message.before)
 
     def add_new(self, messages: Sequence[object], start: int, *, are_readable: bool) -> int:
@@ -397,6 +395,12 @@ class Documents:
             text = None
         fields = {field: ejson.clone(new[field]) for field in changed} if text is None else {}
         self._emit(DocumentChanged(name, decode_document_id(wire_id), fields, cleared, text))
+
+
+def _check_id(wire_id: str | None) -> None:
+    # Only these ids can be invalid (I10).
+    if wire_id is not None and wire_id.startswith("~"):
+        decode_document_id(wire_id)
 
 
 def are_readable(texts: Sequence[str]) -> bool:
