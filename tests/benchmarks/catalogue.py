@@ -99,7 +99,7 @@ def _clients(task: str, stack: contextlib.ExitStack, size: int) -> Mapping[str, 
     url = stack.enter_context(programs.feeder(**({} if task == "calls" else {task: size})))
     return {
         name: functools.partial(programs.reported, [*command, url, task, str(size)], size)
-        for name, command in {"ddpshell": _OURS, **_NPM}.items()
+        for name, command in {"ddpshell": _OURS, "npm ddp": _NPM["npm ddp"]}.items()
     }
 
 
@@ -261,9 +261,8 @@ _JOBS = 100
 _LOAD_CLIENTS = 100
 
 _INGEST = (
-    Goal("rate", against="npm ddp", at_least=2),
-    Goal("rate", against="simpleddp", at_least=10),
-    Goal("memory", against="npm ddp", at_most=0.8),
+    Goal("rate", against="npm ddp", at_least=3.5),
+    Goal("memory", against="npm ddp", at_most=0.4),
 )
 
 RACES = {
@@ -350,7 +349,7 @@ RACES = {
             tiny=100,
             rounds=5,
             measures={"rate": "calls/s"},
-            goals=(Goal("rate", against="npm ddp", at_least=1.5),),
+            goals=(Goal("rate", against="npm ddp", at_least=1.8),),
             contenders=functools.partial(_clients, "calls"),
         ),
         Race(
