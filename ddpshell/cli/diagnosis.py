@@ -425,16 +425,18 @@ class Diagnosis:
         if status is not None and not (status < 300 or status == 404):
             return _status_advice(status)
         where = "the path may be wrong: if the application has a prefix, add it: ddp doctor "
-        found = self._target(self._page.header("location")) if self._page is not None else ""
-        where += found or f"{self._origin()}{page_path(self.endpoint)}PREFIX"
-        if self._page is None or not self._page.header("server"):
+        where += self._target(self._header("location")) or f"{self._origin()}{page_path(self.endpoint)}PREFIX"
+        if not self._header("server"):
             return where
         return f"{where}\nIf the path is right: {self._upgrade_lines()}"
 
+    def _header(self, name: str) -> str:
+        """Return a header of the page; "" without one."""
+        return "" if self._page is None else self._page.header(name)
+
     def _upgrade_lines(self) -> str:
         """Return the configuration with which a reverse proxy passes WebSockets on."""
-        server = self._page.header("server").lower() if self._page is not None else ""
-        known = [name for name in REVERSE_PROXIES if name.lower() in server]
+        known = [name for name in REVERSE_PROXIES if name.lower() in self._header("server").lower()]
         lines = [
             f"{name}:\n" + "".join([f"  {line}\n" for line in REVERSE_PROXIES[name]])
             for name in known or REVERSE_PROXIES
