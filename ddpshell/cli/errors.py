@@ -134,23 +134,24 @@ def _doctor_command(process: Process) -> str:
 def _failed(error: BaseException, hint: str) -> Failure:
     if isinstance(error, click.ClickException):
         return _usage(error)
+    code, word, line = exit_code(error), kind(error), str(error) or type(error).__name__
+    details: object = None
+    place: tuple[str, str] | None = None
     match error:
         case ServerError():
-            code, word = exit_code(error), kind(error)
-            return Failure(code, word, str(error), error.error, error.reason, error.details, hint=hint)
+            return Failure(code, word, line, error.error, error.reason, error.details, hint=hint)
         case CommandError() if error.position is not None:
-            details = {"text": error.text, "position": error.position}
-            return _failure(error, str(error), details, error.place, hint=hint)
-        case ConnectError():
-            status = {"status": error.status} if error.status is not None else None
-            return _failure(error, str(error), status, hint=hint)
+            details, place = {"text": error.text, "position": error.position}, error.place
+        case ConnectError() if error.status is not None:
+            details = {"status": error.status}
         case EJSONError():
-            return _failure(error, f"the answer is not valid: {error}", hint=hint)
+            line = f"the answer is not valid: {error}"
         case OSError() if not isinstance(error, DDPError):
-            reason = error.strerror or str(error) or type(error).__name__
-            return _failure(error, f"{error.filename}: {reason}" if error.filename is not None else reason)
+            line = error.strerror or line
+            line = f"{error.filename}: {line}" if error.filename is not None else line
         case _:
-            return _failure(error, str(error) or type(error).__name__, hint=hint)
+            pass
+    return Failure(code, word, line, word, line, details, place, hint)
 
 
 def show(failure: Failure, console: Console) -> None:
@@ -173,14 +174,6 @@ def show(failure: Failure, console: Console) -> None:
     if failure.hint and not console.quiet:
         lines.append(f"ddp: hint: {escape_line(failure.hint)}")
     console.error_lines(lines)
-
-
-def _failure(
-    error: BaseException, line: str, details: object = None, place: tuple[str, str] | None = None, *, hint: str = ""
-) -> Failure:
-    """Describe an error that was found here, so that `error` and `kind` are the same."""
-    word = kind(error)
-    return Failure(exit_code(error), word, line, word, line, details, place, hint)
 
 
 def _usage(error: click.ClickException) -> Failure:
