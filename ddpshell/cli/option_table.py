@@ -228,7 +228,9 @@ OUTPUT_ROWS = [
 _ROWS = {
     name: row
     for row in (*CONNECTION_ROWS, *OUTPUT_ROWS)
-    if row.kind in ("text", "url", "choice", "count", "flag") and row.flag_value is None and "/" not in row.names[-1]
+    if row.kind in ("text", "url", "profile", "choice", "count", "flag")
+    and row.flag_value is None
+    and "/" not in row.names[-1]
     for name in row.spellings
 }
 
@@ -284,6 +286,6 @@ def read_simple_command(words: Sequence[str]) -> SimpleCommand | None:
     if len(others) < 2 or others[0] != "call":
         return None
     # Without a server, a method that may be the address of one is an error.
-    if "url" not in options and (not others[1].isidentifier() or others[1] == "localhost"):
+    if not options.keys() & {"url", "profile"} and (not others[1].isidentifier() or others[1] == "localhost"):
         return None
     return SimpleCommand("call", others[1:], options)

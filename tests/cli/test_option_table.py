@@ -93,6 +93,7 @@ def test_a_simple_command_is_read_as_click_reads_it(words: list[str]) -> None:
         pytest.param(["-v", "call", "upper", "Hello", "-v", "5", "-q"], {"verbose": 2, "quiet": 1}, id="a repeated flag"),
         pytest.param(["--output=json", "call", "upper", "Hello", "5", "--url=h=1"], {"url": "h=1", "output": "json"}, id="an option and its value in one word"),
         pytest.param(["call", "--url", "a", "-u", "b", "upper", "Hello", "5"], {"url": "b"}, id="a repeated option"),
+        pytest.param(["call", "upper", "Hello", "5", "-p", "prod"], {"profile": "prod"}, id="a profile"),
     ],
 )  # fmt: skip
 def test_the_usual_calls_are_read_without_click(words: list[str], options: GivenOptions) -> None:
@@ -100,7 +101,10 @@ def test_the_usual_calls_are_read_without_click(words: list[str], options: Given
     assert read_simple_command(words) == _by_click(words) == simple
 
 
-@pytest.mark.parametrize(("words", "options"), [([], {}), (["-u", "3000", "-v"], {"url": "3000", "verbose": 1})])
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [([], {}), (["-u", "3000", "-v"], {"url": "3000", "verbose": 1}), (["-p", "prod"], {"profile": "prod"})],
+)
 def test_the_shell_is_opened_without_click(words: list[str], options: GivenOptions) -> None:
     assert read_simple_command(words) == _by_click(words) == SimpleCommand("shell", [], options)
 
