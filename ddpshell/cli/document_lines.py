@@ -122,12 +122,9 @@ class Lines:
     """
 
     def __init__(self, console: Console) -> None:
+        #: Whether `print_change` needs neither the fields in an event, if it has their text, nor the documents.
+        self.takes_texts = False
         self._console = console
-
-    @property
-    def takes_texts(self) -> bool:
-        """Whether `print_change` needs neither the fields in an event, if it has their text, nor the documents."""
-        return False
 
     def print_all(self, copies: DocumentCopies) -> None:
         """Print all documents. Nothing follows but `flush`."""
@@ -167,13 +164,9 @@ class ChangeLines(Lines):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
+        self.takes_texts = console.is_for_programs
         # Lines for programs are printed together: writing each by itself takes longer than all the rest.
         self._changes: list[DocumentEvent] = []
-
-    @property
-    def takes_texts(self) -> bool:
-        """Whether the lines are for programs."""
-        return self._console.is_for_programs
 
     def print_all(self, copies: DocumentCopies) -> None:
         """Print each document as an added one."""
@@ -208,7 +201,7 @@ class ChangeLines(Lines):
     def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> bool:
         """Print the change, for programs not before `flush`."""
         console = self._console
-        if console.is_for_programs:
+        if self.takes_texts:
             self._changes.append(event)
         elif console.shown_as is OutputFormat.PRETTY:
             console.write(terminal_text(change_line(event, console.limits()), color=console.colors_out))

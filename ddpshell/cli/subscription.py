@@ -194,7 +194,7 @@ class _Run(Struct):
                     if isinstance(event, _CHANGES):
                         # What is printed as text needs no copy of the document.
                         document = None if self.has_texts else copies.apply(event)
-                        if not self.is_noted and isinstance(event, DocumentAdded | DocumentChanged):
+                        if not self.is_noted and isinstance(event, DocumentAdded | DocumentChanged) and event.fields:
                             self._note(event.fields.values())
                         if self.follows and (selected := self.selection.change(event, document)) is not None:
                             printed += lines.print_change(*selected, copies)
