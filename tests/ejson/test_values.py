@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddpshell.ejson import Custom, Date, EJSONValue, ObjectID, RegExp, clone, date_from_ms, date_to_ms, equals
@@ -121,6 +121,14 @@ def test_e34_a_naive_datetime_is_rejected_with_advice() -> None:
 )
 def test_e12_a_date_is_read_from_iso_8601_text(text: str, ms: int | None) -> None:
     assert date_from_text(text) == (None if ms is None else date_from_ms(ms))
+
+
+@given(st.from_regex(r"\A[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9]\.[0-9]{3}Z\Z"))
+@example("0000-01-01T00:00:00.000Z")
+@example("2026-01-02T24:00:00.000Z")
+def test_e12_the_usual_form_of_a_date_is_read_as_the_other_forms_are(text: str) -> None:
+    # Small letters are not the usual form.
+    assert date_from_text(text) == date_from_text(text.lower())
 
 
 @given(st.text())
