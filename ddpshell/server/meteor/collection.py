@@ -341,8 +341,9 @@ class Cursor:
         matches.prepare(document for _, document in self._collection.documents())
         with _lock, others_waiting():
             results = self.results(matches)
-            shown = dict(results) if self._skip or self._limit else None
-            query = _LiveQuery(self, matches, notify, failed, shape, shown)
+            query = _LiveQuery(self, notify, failed, shape)
+            if self._skip or self._limit:
+                query.shown, query.run_again = dict(results), lambda: self.results(matches.renewed())
             for key, document in results:
                 notify(Change("added", self.collection_name, key, self.fields(document)))
             self._collection.attach(query)
@@ -414,25 +415,25 @@ class _LiveQuery(Struct, eq=False):
 
     Args:
         cursor: The query.
-        matches: The query's selector.
         notify: Called with each change of the results.
         failed: See `Observer`.
         shape: If a publication observes, what decides which documents and fields it gets; None for a function of the application.
-        shown: The results of a query with skip or limit, by wire id. Without them, whether a document is a result depends on
-            nothing else, so no state is needed.
+        run_again: Returns the present results of a query with skip or limit. Without them, whether a document is a result
+            depends on nothing else, so no state is needed.
+        shown: The earlier results of a query with skip or limit, by wire id.
     """
 
     cursor: Cursor
-    matches: _CachedMatcher
     notify: Callable[[Change], object]
     failed: Callable[[Any], object] | None
     shape: Hashable
-    shown: dict[str, Document] | None
+    run_again: Callable[[], list[tuple[str, Document]]] | None = None
+    shown: dict[str, Document] = {}
 
     def document_written(self, write: _Write) -> None:
-        if self.shown is not None:
+        if self.run_again is not None:
             # A changed document can affect other results, so run the query again and compare.
-            before, self.shown = self.shown, dict(self.cursor.results(self.matches.renewed()))
+            before, self.shown = self.shown, dict(self.run_again())
             gone = [key for key in before if key not in self.shown]
             for key in [*gone, *self.shown]:
                 old, new = before.get(key), self.shown.get(key)
