@@ -16,6 +16,8 @@ _FLAGS = "dgimsuvy"
 # The forms of "(?": non-capturing, lookahead, lookbehind, a name, or modifiers as in "(?i-m:".
 _GROUP_OPENING = re.compile(r"\(\?(?:[:=!]|<[=!]|<[^>]+>|[ims]*(?:-[ims]*)?:)")
 _LOOKBEHIND_OPENING = re.compile(r"\(\?<[=!]")
+# The characters that do not stand for themselves everywhere.
+_SYNTAX = frozenset("\\[(){*+?^$|")
 _COUNT = re.compile(r"\{([0-9]+)(?:,([0-9]*))?\}")
 
 
@@ -37,24 +39,27 @@ def problem_with_source(source: str, flags: str) -> str | None:
     groups: list[tuple[int, bool]] = []
     # Whether a quantifier may come next.
     repeatable = False
-    position = 0
-    while position < len(source):
+    position, size = 0, len(source)
+    while position < size:
         char = source[position]
         start = position
         position += 1
-        if char == "\\":
-            if position == len(source):
-                return "a backslash at the end escapes nothing; write \\\\ for the character itself"
-            repeatable = source[position] not in "bB"
-            position += 1
-        elif char == "[":
-            end = _end_of_class(source, start, nested="v" in flags)
-            if end is None:
-                return f"the [ at position {start} is never closed"
-            position = end
+        # The order of these tests is that of the frequency of the characters.
+        if char not in _SYNTAX:
             repeatable = True
+        elif char in "*+?" or (char == "{" and _COUNT.match(source, start)):
+            if not repeatable:
+                return f"the {char} at position {start} has nothing to repeat"
+            if char == "{" and (count := _COUNT.match(source, start)):
+                # As floats, since `int` rejects thousands of digits (E31).
+                if count[2] and float(count[2]) < float(count[1]):
+                    return f"the numbers at position {start} are out of order"
+                position = count.end()
+            if position < size and source[position] == "?":  # lazy
+                position += 1
+            repeatable = False
         elif char == "(":
-            is_special = source.startswith("?", position)
+            is_special = position < size and source[position] == "?"
             groups.append((start, not (is_special and _LOOKBEHIND_OPENING.match(source, start))))
             if is_special:
                 opening = _GROUP_OPENING.match(source, start)
@@ -66,20 +71,20 @@ def problem_with_source(source: str, flags: str) -> str | None:
             if not groups:
                 return f"the ) at position {start} closes nothing"
             _, repeatable = groups.pop()
-        elif char in "*+?" or (char == "{" and _COUNT.match(source, start)):
-            count = _COUNT.match(source, start)
-            if not repeatable:
-                return f"the {char} at position {start} has nothing to repeat"
-            if count:
-                # As floats, since `int` rejects thousands of digits (E31).
-                if count[2] and float(count[2]) < float(count[1]):
-                    return f"the numbers at position {start} are out of order"
-                position = count.end()
-            if source.startswith("?", position):  # lazy
-                position += 1
-            repeatable = False
+        elif char == "\\":
+            if position == size:
+                return "a backslash at the end escapes nothing; write \\\\ for the character itself"
+            repeatable = source[position] not in "bB"
+            position += 1
+        elif char == "[":
+            end = _end_of_class(source, start, nested="v" in flags)
+            if end is None:
+                return f"the [ at position {start} is never closed"
+            position = end
+            repeatable = True
         else:
-            repeatable = char not in "^$|"
+            # A "{" without a number stands for itself.
+            repeatable = char == "{"
     return f"the ( at position {groups[0][0]} is never closed" if groups else None
 
 
