@@ -83,7 +83,6 @@ class LiveScreen:
         self._is_over = False
         # When the last changes were drawn.
         self._drawn = 0.0
-        self._seconds: float | None = None
         self._is_late = False
         self._output = standard_output()
         self._app: Application[None] = Application(
@@ -110,10 +109,7 @@ class LiveScreen:
     def put(self, event: DocumentEvent) -> None:
         """Show a change. Any thread may call it."""
         self._table.put(event)
-        loop = self._loop
-        if loop is not None and not self._is_scheduled:
-            self._is_scheduled = True
-            self._call(loop, lambda: loop.call_later(_INTERVAL, self._work))
+        self._schedule(_INTERVAL)
 
     def end(self) -> None:
         """Leave the screen. Any thread may call it."""
@@ -131,10 +127,9 @@ class LiveScreen:
         Returns:
             False if the time is over.
         """
-        self._seconds = seconds
         with _guarded(), self._signals_handled(), switch_interval(_SWITCH_INTERVAL):
             # An error in a key or a drawing must not wait for Enter in a screen that is broken.
-            self._app.run(pre_run=self._begin, set_exception_handler=False, handle_sigint=False)
+            self._app.run(pre_run=lambda: self._begin(seconds), set_exception_handler=False, handle_sigint=False)
         if self._signal is not None:
             # The terminal is as it was, so that the signal can do now what it does everywhere else.
             signal.raise_signal(self._signal)
@@ -142,7 +137,7 @@ class LiveScreen:
 
     # --------------------------------------------------------------------------------------------------------- work
 
-    def _begin(self) -> None:
+    def _begin(self, seconds: float | None) -> None:
         loop = self._app.loop
         assert loop is not None, "the application runs"
         loop.set_exception_handler(self._fail)
@@ -153,10 +148,9 @@ class LiveScreen:
                 loop.add_signal_handler(number, self._interrupt, number)
         if self._is_over:
             self._exit()
-        if self._seconds is not None:
-            loop.call_later(max(0.0, self._seconds), self._expire)
-        self._is_scheduled = True
-        loop.call_soon(self._work)
+        if seconds is not None:
+            loop.call_later(max(0.0, seconds), self._expire)
+        self._schedule(0.0)
 
     def _expire(self) -> None:
         self._is_late = True
@@ -172,11 +166,17 @@ class LiveScreen:
             self._drawn = loop.time()
             self._app.invalidate()
         if is_left:
-            self._is_scheduled = True
             # Keys come first.
-            loop.call_later(0.001, self._work)
+            self._schedule(0.001)
         elif (change := self._table.next_change()) is not None:
             loop.call_later(max(0.0, change + 0.01), self._app.invalidate)
+
+    def _schedule(self, seconds: float) -> None:
+        """Have changes applied after some seconds, unless that is due already. Any thread may call it."""
+        loop = self._loop
+        if loop is not None and not self._is_scheduled:
+            self._is_scheduled = True
+            self._call(loop, lambda: loop.call_later(seconds, self._work))
 
     def _call(self, loop: AbstractEventLoop, function: Callable[[], object]) -> None:
         # If the loop is closed, the screen is gone.
@@ -289,11 +289,8 @@ class LiveScreen:
 
     def _set_filter(self, text: str) -> None:
         self._table.set_filter(text)
-        loop = self._loop
-        if loop is not None and not self._is_scheduled:
-            self._is_scheduled = True
-            # After the key is drawn.
-            loop.call_later(0.001, self._work)
+        # After the key is drawn.
+        self._schedule(0.001)
 
 
 def _fragments(lines: list[StyledText]) -> StyleAndTextTuples:
