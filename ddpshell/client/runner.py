@@ -17,8 +17,9 @@ from msgspec import Struct
 
 from ..clock import Clock
 from ..exceptions import ClientClosed, ConnectError, ConnectionLost, DDPError, NegotiationError, TransportError
-from ..protocol.client_session import PONG_LIMIT, ClientSession, SessionState
+from ..protocol.client_session import ClientSession, SessionState
 from ..protocol.events import CallFinished, HeartbeatExpired, SessionEstablished, VersionRefused
+from ..protocol.heartbeat import PONG_LIMIT
 from ..protocol.server_error import quoted
 from .events import Connecting, Event, FrameReceived, FrameSent
 from .lifecycle import ConnectionState, Lifecycle

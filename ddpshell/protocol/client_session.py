@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from itertools import count
 from typing import Any, ClassVar
 
 from ..ejson import EJSONValue
@@ -47,7 +46,6 @@ from .events import (
     DataReceived,
     DocumentsReceived,
     HeartbeatExpired,
-    PongReceived,
     SessionEstablished,
     SessionEvent,
     SubscriptionReady,
@@ -55,7 +53,7 @@ from .events import (
     VersionRefused,
     Warned,
 )
-from .heartbeat import Heartbeat, HeartbeatAction
+from .heartbeat import Pings
 from .messages import (
     ABSENT,
     Added,
@@ -88,7 +86,6 @@ from .subscriptions import LiveSubscription, LiveSubscriptions, SubscriptionInpu
 __all__ = [
     "HEARTBEAT_INTERVAL",
     "HEARTBEAT_TIMEOUT",
-    "PONG_LIMIT",
     "SESSION_TABLE",
     "SUPPORTED_VERSIONS",
     "ClientSession",
@@ -102,12 +99,6 @@ SUPPORTED_VERSIONS = ("1", "pre2", "pre1")
 #: Defaults of Meteor's clients, in seconds (H1).
 HEARTBEAT_INTERVAL = 17.5
 HEARTBEAT_TIMEOUT = 15.0
-
-#: The most characters of unsent pongs.
-PONG_LIMIT = 1 << 20
-
-# The bytes of a ping without its id.
-_PING_SIZE = len('{"msg":"ping","id":""}')
 
 _DATA_MESSAGES = (Added, Changed, Removed, AddedBefore, MovedBefore)
 
@@ -183,8 +174,6 @@ class ClientSession:
         # The versions proposed since the last session. None is proposed twice, or two suggestions could alternate forever.
         self._tried: set[str] = set()
         self._had_session = False
-        self._heartbeat_settings = (heartbeat_interval, heartbeat_timeout)
-        self._heartbeat = Heartbeat(0, 0)
 
         # Lists are replaced, not cleared, by `texts_to_send` and `events_received`.
         self._texts: list[str] = []
@@ -201,12 +190,7 @@ class ClientSession:
         self._subs = LiveSubscriptions()
         # None while there are no errors without an id, which few servers send.
         self._refusals: Refusals | None = None
-        self._ping_ids = count(1)
-        self._pings: dict[str, float] = {}
-        # Whether the latest ping of the heartbeat is unanswered.
-        self._awaits_pong = False
-
-        self._pong_size = 0
+        self._pings = Pings(self._send_text, heartbeat_interval, heartbeat_timeout)
         self._opened_at = 0.0
         # Messages received in this session, as the server counts them (R20).
         self._received_count = 0
@@ -222,8 +206,7 @@ class ClientSession:
 
     def pong_size(self) -> int:
         """Return how many characters of `texts_to_send()` are answers to pings. Call it before `texts_to_send`."""
-        size, self._pong_size = self._pong_size, 0
-        return size
+        return self._pings.pong_size()
 
     def events_received(self) -> list[SessionEvent]:
         """Return the events since the previous call, and forget them."""
@@ -232,7 +215,7 @@ class ClientSession:
 
     def next_deadline(self) -> float | None:
         """Return when to call `handle_timer` next; None for never."""
-        return self._heartbeat.next_deadline()
+        return self._pings.next_deadline()
 
     @property
     def outstanding(self) -> int:
@@ -287,14 +270,14 @@ class ClientSession:
 
         It never raises: a text that is not a DDP message is ignored and reported with `Warned` (C70-C75).
         """
-        self._heartbeat.message_received()
+        self._pings.message_received()
         self._handle_message(codec.decode(text), text, now)
 
     def receive_texts(self, texts: Sequence[str], now: float) -> None:
         """Handle WebSocket text messages in order, as `receive_text` does, in less time."""
         if not texts:
             return
-        self._heartbeat.message_received()
+        self._pings.message_received()
         messages = codec.decode_all(texts)
         readable: bool | None = None
         position = 0
@@ -334,10 +317,11 @@ class ClientSession:
             return
         match message:
             case Ping():
-                # A ping is answered even before `connected` (C11), with its id, if any (H8).
-                self._send_pong(message)
+                # A ping is answered even before `connected` (C11).
+                self._pings.answer(message)
             case Pong():
-                self._receive_pong(message, now)
+                if event := self._pings.receive_pong(message, now):
+                    self._events.append(event)
             case Connected():
                 self._received_count += 1
                 self._receive_connected(message, now)
@@ -358,7 +342,7 @@ class ClientSession:
             head: The first characters of the message.
             limit: The size limit in bytes, for the error.
         """
-        self._heartbeat.message_received()
+        self._pings.message_received()
         try:
             strings = codec.outermost_strings(head) or {}
         except EJSONError:
@@ -404,11 +388,9 @@ class ClientSession:
             why: What happened, for the `OutcomeUnknown` of calls that are not sent again.
         """
         self.state = SESSION_TABLE[self.state, SessionInput.LOST]
-        self._heartbeat.stop()
-        self._pings.clear()
+        self._pings.stop()
         self._texts.clear()
         self._refusals = None
-        self._awaits_pong = False
         self._calls.connection_lost(why)
 
     def stay_alive(self, *, ping: bool) -> None:
@@ -417,21 +399,14 @@ class ClientSession:
         Args:
             ping: Whether to send a ping, so that the server does not give up the client.
         """
-        self._heartbeat.message_received()
-        # pre1 had no heartbeats (H6).
-        if ping and self.state is SessionState.CONNECTED and self._version != "pre1":
-            self._send(Ping())
+        self._pings.message_received()
+        if ping:
+            self._pings.send_sign_of_life()
 
     def handle_timer(self, now: float) -> None:
         """Do what is due at `next_deadline()`. A call before that time does nothing."""
-        match self._heartbeat.handle_timer(now):
-            case HeartbeatAction.SEND_PING:
-                self._awaits_pong = True
-                self._send(Ping())
-            case HeartbeatAction.GIVE_UP:
-                self._events.append(HeartbeatExpired())
-            case HeartbeatAction.NONE:
-                pass
+        if not self._pings.handle_timer(now):
+            self._events.append(HeartbeatExpired())
 
     # Requests
 
@@ -533,11 +508,7 @@ class ClientSession:
         """
         if self.state is not SessionState.CONNECTED:
             raise LocalProtocolError("cannot send a ping without a session")
-        ping_id = f"p{next(self._ping_ids)}"
-        ping_id += "-" * (size - len(ping_id) - _PING_SIZE)
-        self._pings[ping_id] = now
-        self._send(Ping(id=Raw(f'"{ping_id}"'.encode())))
-        return ping_id
+        return self._pings.ping(now, size)
 
     def set_opening_login(self, params: Sequence[EJSONValue] | None) -> None:
         """Log in at the start of each new session, before any other call; None for no login (A51, A57).
@@ -671,10 +642,7 @@ class ClientSession:
         if not resumed:
             # `connected` is itself a message of the session (R20).
             self._received_count = 1
-        interval, timeout = self._heartbeat_settings
-        # pre1 had no heartbeats (H6).
-        self._heartbeat = Heartbeat(0 if self._version == "pre1" else interval, timeout)
-        self._heartbeat.start(now)
+        self._pings.start(now, self._version)
         established = len(self._events)
         if asked_for is None:
             self._calls.open()
@@ -712,15 +680,6 @@ class ClientSession:
 
     def _receive_result(self, message: Result) -> None:
         self._calls.receive_result(message, self.session_id)
-
-    def _receive_pong(self, message: Pong, now: float) -> None:
-        if message.id is ABSENT:
-            self._awaits_pong = False
-            return
-        ping_id = codec.json_value(message.id)
-        sent_at = self._pings.pop(ping_id, None) if isinstance(ping_id, str) else None
-        if isinstance(ping_id, str) and sent_at is not None:
-            self._events.append(PongReceived(ping_id, now - sent_at))
 
     def _receive_error(self, reason: str, offending: JSONValue, text: str) -> None:
         """Handle `error`: the server refused a message. Meteor only logs it, and the request never ends (C72, C63)."""
@@ -760,7 +719,7 @@ class ClientSession:
         frames = self._calls.sent
         frames.update((sub.id, sub.text) for sub in self._subs if sub.was_sent and not sub.confirmed)
         frames.update(dict.fromkeys(self._subs.stopping(), ""))
-        if self.state is SessionState.CONNECTING or self._pings or self._awaits_pong:
+        if self.state is SessionState.CONNECTING or self._pings.are_outstanding:
             frames[NO_REQUEST] = ""
         return frames
 
@@ -840,13 +799,6 @@ class ClientSession:
         self._resent_subs += subscription.was_sent
         subscription.was_sent = True
         self._texts.append(subscription.text)
-
-    def _send_pong(self, message: Ping) -> None:
-        text = codec.encode(Pong(id=message.id))
-        # A server that sends this many pings at once is faulty, and must not fill the memory.
-        if self._pong_size + len(text) <= PONG_LIMIT:
-            self._pong_size += len(text)
-            self._texts.append(text)
 
     def _send(self, message: ClientMessage) -> None:
         self._texts.append(codec.encode(message))

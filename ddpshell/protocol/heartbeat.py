@@ -1,6 +1,6 @@
-"""When to ping a silent peer, and when to give it up. Clients and servers use the same timer; it has no clock of its own.
+"""When to ping a silent peer, and when to give it up; and all pings and pongs of a client.
 
-A timer ticks every `interval` seconds from `start()` on. Messages never move the ticks; they decide what a tick does (H2).
+Clients and servers use the same timer; it has no clock of its own. It ticks every `interval` seconds from `start()` on. Messages never move the ticks; they decide what a tick does (H2).
 A peer that falls silent is given up between `interval + timeout` and `2 * interval + timeout` seconds after its last
 message (H4). On an idle connection both sides send pings, in an irregular pattern (H12).
 
@@ -11,8 +11,20 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
+from itertools import count
 
-__all__ = ["Heartbeat", "HeartbeatAction"]
+from . import codec
+from .events import PongReceived
+from .messages import ABSENT, Ping, Pong, Raw
+
+__all__ = ["PONG_LIMIT", "Heartbeat", "HeartbeatAction", "Pings"]
+
+#: The most characters of unsent pongs.
+PONG_LIMIT = 1 << 20
+
+# The bytes of a ping without its id.
+_PING_SIZE = len('{"msg":"ping","id":""}')
 
 
 class HeartbeatAction(enum.Enum):
@@ -82,3 +94,99 @@ class Heartbeat:
             return HeartbeatAction.NONE
         self._give_up_at = now + self._timeout
         return HeartbeatAction.SEND_PING
+
+
+class Pings:
+    """The pings and pongs of a client: those of its heartbeat, those of its owner, and the answers to the server's pings.
+
+    Args:
+        send: Called with each text to send.
+        interval: Seconds between two ticks of the heartbeat; 0 turns it off.
+        timeout: Seconds to wait for a message after a ping of the heartbeat.
+    """
+
+    def __init__(self, send: Callable[[str], None], interval: float, timeout: float) -> None:
+        self._send = send
+        self._settings = (interval, timeout)
+        self._heartbeat = Heartbeat(0, 0)
+        self._has_heartbeats = False
+        # Whether the latest ping of the heartbeat is unanswered.
+        self._awaits_pong = False
+        self._ids = count(1)
+        # When each unanswered ping of the owner was sent, by its id.
+        self._sent: dict[str, float] = {}
+        self._pong_size = 0
+
+    @property
+    def are_outstanding(self) -> bool:
+        """Whether the server has not answered all pings."""
+        return bool(self._sent) or self._awaits_pong
+
+    def start(self, now: float, version: str) -> None:
+        """Start the heartbeat of an established session with that version of DDP."""
+        interval, timeout = self._settings
+        # pre1 had no heartbeats (H6).
+        self._has_heartbeats = version != "pre1"
+        self._heartbeat = Heartbeat(interval if self._has_heartbeats else 0, timeout)
+        self._heartbeat.start(now)
+
+    def stop(self) -> None:
+        """Forget all pings, because the connection is gone."""
+        self._heartbeat.stop()
+        self._has_heartbeats = self._awaits_pong = False
+        self._sent.clear()
+
+    def message_received(self) -> None:
+        """Note that the server sent a message, which is a sign of life (H3)."""
+        self._heartbeat.message_received()
+
+    def next_deadline(self) -> float | None:
+        """Return when to call `handle_timer` next; None for never."""
+        return self._heartbeat.next_deadline()
+
+    def handle_timer(self, now: float) -> bool:
+        """Send the ping that is due now, and return True; return False if the server has been silent for too long."""
+        match self._heartbeat.handle_timer(now):
+            case HeartbeatAction.SEND_PING:
+                self._awaits_pong = True
+                self._send(codec.encode(Ping()))
+            case HeartbeatAction.GIVE_UP:
+                return False
+            case HeartbeatAction.NONE:
+                pass
+        return True
+
+    def send_sign_of_life(self) -> None:
+        """Send a ping, so that the server does not give up the client."""
+        if self._has_heartbeats:
+            self._send(codec.encode(Ping()))
+
+    def ping(self, now: float, size: int) -> str:
+        """Send a ping of so many bytes, or of as many as it needs, and return its id."""
+        ping_id = f"p{next(self._ids)}"
+        ping_id += "-" * (size - len(ping_id) - _PING_SIZE)
+        self._sent[ping_id] = now
+        self._send(codec.encode(Ping(id=Raw(f'"{ping_id}"'.encode()))))
+        return ping_id
+
+    def receive_pong(self, message: Pong, now: float) -> PongReceived | None:
+        """Handle the answer to a ping; return the event if it is a ping of the owner."""
+        if message.id is ABSENT:
+            self._awaits_pong = False
+            return None
+        ping_id = codec.json_value(message.id)
+        sent_at = self._sent.pop(ping_id, None) if isinstance(ping_id, str) else None
+        return PongReceived(ping_id, now - sent_at) if isinstance(ping_id, str) and sent_at is not None else None
+
+    def answer(self, message: Ping) -> None:
+        """Answer a ping of the server, with its id, if any (H8)."""
+        text = codec.encode(Pong(id=message.id))
+        # A server that sends this many pings at once is faulty, and must not fill the memory.
+        if self._pong_size + len(text) <= PONG_LIMIT:
+            self._pong_size += len(text)
+            self._send(text)
+
+    def pong_size(self) -> int:
+        """Return how many characters of pongs were sent since the previous call."""
+        size, self._pong_size = self._pong_size, 0
+        return size

@@ -26,7 +26,8 @@ from ddpshell import (
 from ddpshell.client.network.transport import WebSocketTransport
 from ddpshell.client.network.waiting import Waiter
 from ddpshell.client.runner import KEEP_ALIVE
-from ddpshell.protocol.client_session import PONG_LIMIT, ClientSession
+from ddpshell.protocol.client_session import ClientSession
+from ddpshell.protocol.heartbeat import PONG_LIMIT
 from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
 
 PATIENCE = 10
