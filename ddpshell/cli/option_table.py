@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from ..exceptions import CommandError
+
 if TYPE_CHECKING:
     from .process import GivenOptions
 
@@ -224,13 +226,11 @@ OUTPUT_ROWS = [
 # ---------------------------------------------------------------------------------------- command lines without click
 
 
-# The options whose value is used as it is typed, or has no value.
+# The options without those that exclude another spelling of the same option.
 _ROWS = {
     name: row
     for row in (*CONNECTION_ROWS, *OUTPUT_ROWS)
-    if row.kind in ("text", "url", "profile", "choice", "count", "flag")
-    and row.flag_value is None
-    and "/" not in row.names[-1]
+    if row.flag_value is None and "/" not in row.names[-1]
     for name in row.spellings
 }
 
@@ -250,7 +250,7 @@ class SimpleCommand(Struct, frozen=True):
 
 
 def read_simple_command(words: Sequence[str]) -> SimpleCommand | None:
-    """Read a usual command line of `ddp call` or of the shell without click, which takes a fifth of the time of a call.
+    """Read the command line of `ddp call` or of the shell without click, which takes a fifth of the time of a call.
 
     It reads only what has no second meaning, and leaves everything else to click, above all each error.
     `tests/cli/test_option_table.py` compares both.
@@ -280,7 +280,16 @@ def read_simple_command(words: Sequence[str]) -> SimpleCommand | None:
         value = value if joined else next(rest, "-")
         if not value or value.startswith("-") or (row.choices and value not in row.choices):
             return None
-        options[row.option] = value
+        if row.kind in ("url", "profile", "choice"):
+            options[row.option] = value
+            continue
+        from .types import SETTING_TYPES  # most calls have no such option
+
+        try:
+            read = SETTING_TYPES[row.kind].read(value)
+        except CommandError:
+            return None
+        options[row.option] = (*options.get(row.option, ()), *read) if row.is_repeated else read
     if not others:
         return SimpleCommand("shell", others, options)
     if len(others) < 2 or others[0] != "call":

@@ -20,6 +20,9 @@ _VALUES = {
     "count": None,
     "flag": None,
     "seconds": "5",
+    "time limit": "5",
+    "file": __file__,
+    "secret file": __file__,
     "size": "1M",
     "header": "A: b",
     "cookie": "a=b",
@@ -94,6 +97,8 @@ def test_a_simple_command_is_read_as_click_reads_it(words: list[str]) -> None:
         pytest.param(["--output=json", "call", "upper", "Hello", "5", "--url=h=1"], {"url": "h=1", "output": "json"}, id="an option and its value in one word"),
         pytest.param(["call", "--url", "a", "-u", "b", "upper", "Hello", "5"], {"url": "b"}, id="a repeated option"),
         pytest.param(["call", "upper", "Hello", "5", "-p", "prod"], {"profile": "prod"}, id="a profile"),
+        pytest.param(["call", "--timeout", "5", "upper", "Hello", "5", "--max-message=1K"], {"timeout": 5.0, "max_message": 1024}, id="values that are parsed"),
+        pytest.param(["-H", "A: b", "call", "upper", "Hello", "5", "-H", "C: d"], {"headers": (("A", "b"), ("C", "d"))}, id="headers"),
     ],
 )  # fmt: skip
 def test_the_usual_calls_are_read_without_click(words: list[str], options: GivenOptions) -> None:
@@ -113,7 +118,7 @@ def test_the_shell_is_opened_without_click(words: list[str], options: GivenOptio
 def test_an_error_shows_the_usage_of_the_command_as_with_click(ddp: Command, words: list[str]) -> None:
     conflict = [*words, "--proxy", "p:1", "--no-proxy"]
     assert read_simple_command(conflict) is not None
-    by_click = [*conflict, "--timeout", "5"]
+    by_click = [*conflict, "--ipv4"]
     assert read_simple_command(by_click) is None
     assert ddp(*conflict) == ddp(*by_click)
     assert ddp(*conflict).err.startswith("ddp: error: --proxy and --no-proxy cannot be used together\nddp: hint: ddp ")
@@ -127,7 +132,7 @@ def test_an_error_shows_the_usage_of_the_command_as_with_click(ddp: Command, wor
         pytest.param(["call", "upper", "-u"], id="a missing value"),
         pytest.param(["call", "upper", "-o", "yaml"], id="an unknown format"),
         pytest.param(["call", "upper", "-1"], id="a number that looks like an option"),
-        pytest.param(["call", "upper", "--timeout", "5"], id="a value that must be parsed"),
+        pytest.param(["call", "upper", "--timeout", "x"], id="an invalid value"),
         pytest.param(["call", "upper", "--ipv4"], id="an option with alternatives"),
         pytest.param(["sub", "tasks"], id="another command"),
         pytest.param(["shell"], id="the name of the shell"),
