@@ -428,9 +428,9 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         settings,
         out,
         lambda line: console.error_lines([line]),
+        fail,
         show_notes=bool(process.options.get("verbose")) and not console.quiet,
         show_warnings=console.quiet < 2,
-        fail=fail,
     )
     # Unlike a user at the prompt, a script must not continue anonymously if the login fails.
     connect = connector(process, given, reconnect=bool(given.reconnect), login_required=True)

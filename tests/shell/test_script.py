@@ -12,10 +12,12 @@ from ddpshell.clock import SystemClock
 from ddpshell.exceptions import CommandError, DDPTimeout, MethodError
 from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.link import Hooks
+from ddpshell.shell.replies import error_text
 from ddpshell.shell.script import ScriptOutcome, run_script
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell
 from ddpshell.shell.terminal.display import ScriptDisplay
+from ddpshell.text.palette import plain
 from tests.loopback import LoopbackServer
 
 
@@ -26,7 +28,7 @@ class Stage:
         self.out: list[str] = []
         self.err: list[str] = []
         settings = Settings()
-        display = ScriptDisplay(settings, self.out.append, self.err.append, show_notes=False)
+        display = ScriptDisplay(settings, self.out.append, self.err.append, self.fail, show_notes=False)
         self.shell = Shell(
             shell_registry(),
             display,
@@ -35,6 +37,9 @@ class Stage:
             Hooks(lambda _, on_event: Client(url, reconnect=False, on_event=on_event)),
         )
         self.shell.link.open(None)
+
+    def fail(self, error: BaseException, where: str) -> None:
+        self.err.append(plain(error_text(error, 80, where=where)))
 
     def run(
         self, text: str, *, keep_going: bool = False, time_left: Callable[[], float] = lambda: 20.0

@@ -25,7 +25,7 @@ def shell_with(
 ) -> Shell:
     settings = Settings()
     lines = [] if lines is None else lines
-    display = ScriptDisplay(settings, lines.append, lines.append)
+    display = ScriptDisplay(settings, lines.append, lines.append, lambda error, where: lines.append(str(error)))
     return Shell(shell_registry(), display, settings, FakeClock(), Hooks(connect), "ws://first/websocket")
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from ...client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentRemoved
 from ...exceptions import ServerError
 from ...text.escaping import escape_line, escape_text
@@ -109,47 +111,37 @@ class ScreenDisplay:
         return with_time(text, seconds, width)
 
 
-class ScriptDisplay:
+class ScriptDisplay(Struct, eq=False):
     """The display of a script. It writes results to one stream, without loss, and everything else to another.
 
     Args:
         settings: The settings for the output format.
         out: Writes results, which have newlines.
         err: Writes a line for the user, which is escaped and has no newline.
+        fail: Reports an error and its file and line, or "".
         show_notes: Whether to write events.
         show_warnings: Whether to write warnings.
-        fail: Reports an error and its file and line (or ""), instead of `err`.
+        when_broken: Called when results can no longer be written.
+        problem: The error of the first result that could not be written.
 
     Results are written on the client's thread. If a write fails, `flush` raises the error.
     """
 
-    #: Called when results can no longer be written.
-    when_broken: Callable[[], object] = staticmethod(lambda: None)
-
-    def __init__(
-        self,
-        settings: Settings,
-        out: Callable[[str], object],
-        err: Callable[[str], object],
-        *,
-        show_notes: bool = True,
-        show_warnings: bool = True,
-        fail: Callable[[BaseException, str], object] | None = None,
-    ) -> None:
-        self._settings = settings
-        self._out = out
-        self._err = err
-        self._show_notes = show_notes
-        self._show_warnings = show_warnings
-        self._fail = fail
-        self._problem: OSError | None = None
+    settings: Settings
+    out: Callable[[str], object]
+    err: Callable[[str], object]
+    fail: Callable[[BaseException, str], object]
+    show_notes: bool = True
+    show_warnings: bool = True
+    when_broken: Callable[[], object] = lambda: None
+    problem: OSError | None = None
 
     def answer(self, number: int | None, reply: Reply, seconds: float | None = None) -> None:
         """Write a reply."""
         if isinstance(reply, Message) and not reply.is_answer:
             self.note(reply.text)
         else:
-            self._write(exact_text(reply, self._settings["output"]))
+            self._write(exact_text(reply, self.settings["output"]))
 
     def rendered(self, number: int | None, reply: Reply) -> str | None:
         """None: a script has no screen."""
@@ -159,20 +151,17 @@ class ScriptDisplay:
         self, number: int | None, error: BaseException, seconds: float | None = None, *, where: str = ""
     ) -> None:
         """Write an error."""
-        if self._fail is not None:
-            self._fail(error, where)
-        else:
-            self._err(plain(error_text(error, 80, where=where)))
+        self.fail(error, where)
 
     def note(self, text: StyledText, number: int | None = None, *, is_wanted: bool = False) -> None:
         """Write an event."""
-        if self._show_notes or is_wanted:
-            self._err(f"ddp: {escape_text(plain(text))}")
+        if self.show_notes or is_wanted:
+            self.err(f"ddp: {escape_text(plain(text))}")
 
     def warn(self, text: str) -> None:
         """Write a warning."""
-        if self._show_warnings:
-            self._err(f"ddp: warning: {escape_line(text)}")
+        if self.show_warnings:
+            self.err(f"ddp: warning: {escape_line(text)}")
 
     def change(self, number: int | None, event: DocumentEvent) -> None:
         """Write the change of a watched query as a result. Other changes are not written."""
@@ -181,7 +170,7 @@ class ScriptDisplay:
 
     def frame(self, text: str, *, is_sent: bool, when: datetime) -> None:
         """Write a whole frame."""
-        self._err(plain(frame_line(text, is_sent=is_sent, when=when)))
+        self.err(plain(frame_line(text, is_sent=is_sent, when=when)))
 
     def flush(self) -> None:
         """Check that all results were written.
@@ -189,15 +178,15 @@ class ScriptDisplay:
         Raises:
             OSError: A result could not be written.
         """
-        if self._problem is not None:
-            raise self._problem
+        if self.problem is not None:
+            raise self.problem
 
     def _write(self, text: str) -> None:
-        if self._problem is None:
+        if self.problem is None:
             try:
-                self._out(text)
+                self.out(text)
             except OSError as problem:
-                self._problem = problem
+                self.problem = problem
                 self.when_broken()
 
 

@@ -155,13 +155,13 @@ def test_times_can_be_turned_off(screen: tuple[RecordingScreen, Printer]) -> Non
 def test_a_script_writes_results_and_other_texts_to_different_streams() -> None:
     out: list[str] = []
     err: list[str] = []
-    show_all(ScriptDisplay(Settings(), out.append, err.append))
+    show_all(ScriptDisplay(Settings(), out.append, err.append, lambda error, where: err.append(f"{error}; {where}")))
     stamp = NOON.astimezone().strftime("%H:%M:%S")
     assert out == ['"a\\u001bb"\n', "asked for\n", "- tasks/a\n"]
     assert err == [
         "ddp: ended",
-        "error x: no (f.ddp, line 2)",
-        "error: what?",
+        "no [x]; f.ddp, line 2",
+        "what?; ",
         "ddp: lost",
         "ddp: warning: careful\\x1b[2J",
         f'{stamp}.005 -> {{"msg":"ping"}}',
@@ -176,9 +176,9 @@ def test_a_script_can_hide_notes_and_warnings() -> None:
         Settings(),
         out.append,
         err.append,
+        lambda error, where: errors.append((str(error), where)),
         show_notes=False,
         show_warnings=False,
-        fail=lambda error, where: errors.append((str(error), where)),
     )
     show_all(display)
     assert len(err) == 1, "frames are shown because `debug` asks for them"
@@ -191,7 +191,7 @@ def test_flush_raises_the_error_of_a_failed_write() -> None:
 
     told: list[int] = []
     err: list[str] = []
-    display = ScriptDisplay(Settings(), broken, err.append)
+    display = ScriptDisplay(Settings(), broken, err.append, lambda error, where: None)
     display.when_broken = lambda: told.append(1)
     display.flush()
     display.answer(1, Result(1))
