@@ -399,7 +399,7 @@ RACES = {
             tiny=100,
             rounds=5,
             measures={"rate": "calls/s", "cpu": "ms"},
-            goals=(Goal("rate", against="Meteor", at_least=1.5), Goal("cpu", against="Meteor", at_most=0.6)),
+            goals=(Goal("rate", against="Meteor", at_least=1.5), Goal("cpu", against="Meteor", at_most=0.5)),
             contenders=_servers,
         ),
         Race(
