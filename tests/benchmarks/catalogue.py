@@ -89,7 +89,7 @@ def _follow(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
 
     def measured(count: int) -> Mapping[str, float]:
         command = [*DDP, "sub", "changes", str(count), "--follow", "--limit", str(count + 1), "-u", url]
-        return programs.largest(command, lambda lines: lines == count + 1)
+        return programs.largest(command, count + 1)
 
     return {name: functools.partial(measured, count) for name, count in counts.items()}
 
