@@ -65,7 +65,7 @@ class MessageQueue:
         client: The client's connection, whose lock guards the queue.
         runtime: The threads that run handlers.
         subscriptions: The client's subscriptions.
-        on_room: Called on the event loop's thread when a queue that was more than half full no longer is.
+        on_room: Called on the event loop's thread when half of a queue that was full has been handled.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class MessageQueue:
         self._on_room = on_room
         self._entries: deque[tuple[_Entry, int]] = deque()
         self._size = 0
-        # Whether so many messages wait that the server should not read more. It ends when half of that waits.
+        # Whether so many messages wait that the server should not read more, until only half as many wait.
         self.is_full = False
         self._is_owned = False
         # How many executions have unblocked and still run. If there are too many, the queue waits until one of them ends.
