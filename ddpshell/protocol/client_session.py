@@ -283,7 +283,9 @@ class ClientSession:
         position = 0
         while position < len(messages):
             message = messages[position]
-            if type(message) is Added and self._only_stores_documents():
+            is_stored = self.keeps_documents and not self.reports_data
+            # Refusals do not matter: none is about a document.
+            if is_stored and type(message) is Added and not self._quiescence.active:
                 if readable is None:
                     readable = are_readable(texts)
                 count = self.documents.add_new(messages, position, are_readable=readable)
@@ -293,15 +295,6 @@ class ClientSession:
                     continue
             self._handle_message(message, texts[position], now)
             position += 1
-
-    def _only_stores_documents(self) -> bool:
-        """Return whether a data message changes the documents and nothing else; an earlier refusal was not about it."""
-        return (
-            self.keeps_documents
-            and not self.reports_data
-            and not self.documents.watched
-            and not self._quiescence.active
-        )
 
     def _handle_message(self, message: ServerMessage | UnrecognizedMessage, text: str, now: float) -> None:
         # Most messages are documents and the two answers to a call. A table of classes finds their handlers in a tenth of the

@@ -218,7 +218,7 @@ class Documents:
     def add_new(self, messages: Sequence[object], start: int, *, are_readable: bool) -> int:
         """Apply a run of `added` about new documents of one collection, as `apply` does, in a fifth of the time.
 
-        Nothing may be `watched`. The run ends before any other message, and before an invalid one.
+        It is not for messages of a batch. The run ends before any other message, and before an invalid one.
 
         Args:
             messages: Any messages.
@@ -243,12 +243,15 @@ class Documents:
             # Only ids that begin with "~" can be invalid (I10), and nearly all others sort before it.
             if wire_id >= "~" or wire_id in collection or fields[0] != _BRACE:
                 break
-            if not are_readable:
-                try:
+            try:
+                if not are_readable:
                     _check_readable(fields)
-                except EJSONError:
-                    break
+                event = self._added(name, wire_id, fields) if self.watched else None
+            except EJSONError:
+                break
             collection[wire_id] = fields
+            if event is not None:
+                self._emit(event)
         return len(collection) - before
 
     def _add(self, name: str, wire_id: str, fields: bytes) -> None:
@@ -260,8 +263,11 @@ class Documents:
             return
         self._insert(name, wire_id, fields)
         if self.watched and self._before is None:
-            text, read = (fields, {}) if self.emits_texts else (None, decode_fields(fields))
-            self._emit(DocumentAdded(name, decode_document_id(wire_id), read, text))
+            self._emit(self._added(name, wire_id, fields))
+
+    def _added(self, name: str, wire_id: str, fields: bytes) -> DocumentAdded:
+        text, read = (fields, {}) if self.emits_texts else (None, decode_fields(fields))
+        return DocumentAdded(name, decode_document_id(wire_id), read, text)
 
     def _insert(self, name: str, wire_id: str, stored: Stored) -> None:
         self._remember(name, wire_id, None)

@@ -1045,6 +1045,8 @@ def _situation(name: str) -> ClientSession:
     match name:
         case "watched":
             session.documents.watched = True
+        case "watched as texts":
+            session.documents.watched = session.documents.emits_texts = True
         case "data":
             session.reports_data = True
         case "documents are not kept":
@@ -1065,6 +1067,7 @@ def _situation(name: str) -> ClientSession:
 SITUATIONS = [
     "usual",
     "watched",
+    "watched as texts",
     "data",
     "documents are not kept",
     "ordered",
