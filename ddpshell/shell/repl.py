@@ -141,7 +141,7 @@ def run_shell(shell: Shell, reader: Reader) -> None:
             except EOFError:
                 break
             _run(shell, text)
-            shell.interrupts.forget()
+            shell.interrupts.is_pending = False
         _leave(shell)
     finally:
         # A signal may end the loop, and logins must still be ended.
@@ -168,7 +168,7 @@ def _run(shell: Shell, text: str) -> None:
 
 def _leave(shell: Shell) -> None:
     """Wait a moment for pending answers, and report the calls that stay without one."""
-    shell.interrupts.forget()
+    shell.interrupts.is_pending = False
     client = shell.link.current_client
     due = {job.number for job in shell.jobs.pending if job.wait_on_exit}
     try:

@@ -221,7 +221,8 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._is_waiting = False
-        self._is_pending = False
+        #: A Ctrl-C is remembered for the next wait. It is forgotten when its command is over.
+        self.is_pending = False
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
@@ -231,14 +232,6 @@ class Interrupts:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
-
-    def remember(self) -> None:
-        """Remember a Ctrl-C for the next wait."""
-        self._is_pending = True
-
-    def forget(self) -> None:
-        """Forget a remembered Ctrl-C, because its command is over."""
-        self._is_pending = False
 
     @contextlib.contextmanager
     def allowed(self) -> Iterator[None]:
@@ -251,8 +244,8 @@ class Interrupts:
         # Set this before the check, so that a Ctrl-C in between is not lost.
         self._is_waiting = True
         try:
-            if self._is_pending:
-                self._is_pending = False
+            if self.is_pending:
+                self.is_pending = False
                 raise KeyboardInterrupt
             yield
         finally:
@@ -263,4 +256,4 @@ class Interrupts:
             # A second Ctrl-C while the exception leaves the block must not raise another one.
             self._is_waiting = False
             raise KeyboardInterrupt
-        self._is_pending = True
+        self.is_pending = True

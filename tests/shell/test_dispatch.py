@@ -40,7 +40,7 @@ def test_a_command_on_a_line_of_its_own_does_not_wait(table: Desk) -> None:
 
 def test_control_c_and_an_error_end_a_line_of_commands(table: Desk) -> None:
     assert table.type("echo $9; call upper a").endswith("\nnot run: call upper a\n")
-    table.shell.interrupts.remember()
+    table.shell.interrupts.is_pending = True
     with pytest.raises(KeyboardInterrupt):
         table.send("sub neverReady; call upper a;\ncall upper b")
     assert table.shown().endswith("not run: call upper a;\ncall upper b\n")
@@ -104,7 +104,7 @@ def test_an_argument_is_read_from_its_file_when_the_line_is_run(table: Desk, tmp
 
 def test_reading_a_slow_file_can_be_interrupted(table: Desk, tmp_path: Path) -> None:
     (tmp_path / "x").touch()
-    table.shell.interrupts.remember()
+    table.shell.interrupts.is_pending = True
     with pytest.raises(KeyboardInterrupt):
         table.send(f"call echo @{tmp_path}/x")
 

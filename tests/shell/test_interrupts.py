@@ -72,14 +72,14 @@ def test_a_remembered_ctrl_c_can_be_forgotten() -> None:
     interrupts = Interrupts()
     with interrupts.installed():
         press()
-        interrupts.forget()
+        interrupts.is_pending = False
         with interrupts.allowed():
             pass
 
 
 def test_a_ctrl_c_read_as_a_key_ends_the_next_wait() -> None:
     interrupts = Interrupts()
-    interrupts.remember()
+    interrupts.is_pending = True
     with pytest.raises(KeyboardInterrupt), interrupts.allowed():
         pass
 
@@ -105,7 +105,7 @@ def test_ctrl_c_between_any_two_instructions_ends_exactly_one_wait() -> None:
             ended_here, ended_later = ended_here + here, ended_later + later
             # No further wait is interrupted.
             press()
-            interrupts.forget()
+            interrupts.is_pending = False
             assert not _is_interrupted(interrupts)
     assert ended_here > 5
     assert ended_later > 0

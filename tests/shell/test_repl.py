@@ -55,7 +55,7 @@ def test_a_discarded_line_is_not_run(table: Desk) -> None:
 
 
 def test_a_command_can_be_interrupted(table: Desk) -> None:
-    table.shell.interrupts.remember()
+    table.shell.interrupts.is_pending = True
     run_shell(table.shell, Typist("sub neverReady\nwait", "call upper a"))
     assert "stopped waiting; 1 command continues, see `pending`\n" in table.shown()
     assert '[2] "A"' in table.shown()

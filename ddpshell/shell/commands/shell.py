@@ -175,7 +175,7 @@ def program(shell: Shell, command_line: Text) -> None:
     with shell.handed_over_terminal():
         # The program gets Ctrl-C too, and decides whether to end.
         code = subprocess.run(command_line, shell=True, check=False).returncode  # noqa: S602 - the user typed it
-    shell.interrupts.forget()
+    shell.interrupts.is_pending = False
     if code:
         raise CommandError(f"{command_line[:80]} {ending(code)}")
 

@@ -215,7 +215,7 @@ class Prompt:
         keys = get_typeahead(self._session.input)
         positions = [index for index, key in enumerate(keys) if key.key is Keys.ControlC]
         if positions:
-            self._shell.interrupts.remember()
+            self._shell.interrupts.is_pending = True
             keys = keys[positions[-1] + 1 :]
         store_typeahead(self._session.input, keys)
 

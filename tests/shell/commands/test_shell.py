@@ -197,7 +197,7 @@ def test_control_c_ends_a_file_of_commands(table: Desk, tmp_path: Path, text: st
     path = tmp_path / "x"
     path.write_text(text)
     table.type("set items 5")
-    table.shell.interrupts.remember()
+    table.shell.interrupts.is_pending = True
     with pytest.raises(KeyboardInterrupt):
         table.send(f"source {path}")
     assert table.shown().endswith(shown.format(path=path))
