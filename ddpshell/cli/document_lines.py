@@ -18,9 +18,9 @@ from typing import Any, cast
 from msgspec import Struct
 
 from .. import ejson
-from ..ejson import EJSONValue, JSONValue
+from ..ejson import EJSONValue, JSONValue, json_text
 from ..protocol.codec import DocumentID
-from ..protocol.documents import Copies, Document
+from ..protocol.documents import Copies, Document, Fields
 from ..protocol.events import DocumentAdded, DocumentChanged, DocumentEvent
 from ..protocol.messages import Raw
 from ..protocol.snapshot import Snapshot, printable
@@ -179,23 +179,18 @@ class ChangeLines(Lines):
         """Print each document as an added one, if the lines are JSON."""
         if not self._console.is_for_programs:
             return False
-        is_noted = False
-        for name, snapshot in snapshots.items():
-            for documents in snapshot.texts(_BLOCK):
-                is_noted = is_noted or any(
-                    isinstance(fields, dict) and note(fields.values()) for _, fields in documents
-                )
-                self._console.trees(
-                    [
-                        {
-                            "msg": "added",
-                            "collection": name,
-                            "id": id_ if isinstance(id_, str) else ejson.encode(id_),
-                            "fields": ejson.encode(fields) if isinstance(fields, dict) else fields,
-                        }
-                        for id_, fields in documents
-                    ]
-                )
+        for name, documents in _blocks(snapshots, note):
+            self._console.trees(
+                [
+                    {
+                        "msg": "added",
+                        "collection": name,
+                        "id": id_ if isinstance(id_, str) else ejson.encode(id_),
+                        "fields": ejson.encode(fields) if isinstance(fields, dict) else fields,
+                    }
+                    for id_, fields in documents
+                ]
+            )
         return True
 
     def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> bool:
@@ -235,20 +230,75 @@ class ChangeLines(Lines):
             self._console.trees(trees)
 
 
+def _blocks(
+    snapshots: Mapping[str, Snapshot], note: Callable[[Iterable[EJSONValue]], bool]
+) -> Iterator[tuple[str, list[tuple[DocumentID, Raw | Fields]]]]:
+    """Yield the name of a collection and some of its documents, after a note on the values in them."""
+    is_noted = False
+    for name, snapshot in snapshots.items():
+        for documents in snapshot.texts(_BLOCK):
+            is_noted = is_noted or any(isinstance(fields, dict) and note(fields.values()) for _, fields in documents)
+            yield name, documents
+
+
 class DocumentLines(Lines):
     """Whole documents, when they are added and when they change. Removed documents are not reported."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        # Lines for programs, which are printed together.
+        self._trees: list[Mapping[str, JSONValue]] = []
 
     def print_all(self, copies: DocumentCopies) -> None:
         """Print each document."""
         for _, documents in copies.collections():
             for document in documents:
-                self._console.result(document)
+                self._print(document)
+
+    def print_snapshots(self, snapshots: Mapping[str, Snapshot], note: Callable[[Iterable[EJSONValue]], bool]) -> bool:
+        """Print each document, if the lines are JSON."""
+        if not self._console.is_for_programs:
+            return False
+        for _, documents in _blocks(snapshots, note):
+            self._console.trees(
+                [
+                    cast("Mapping[str, JSONValue]", ejson.encode({"_id": id_, **fields}))
+                    if isinstance(fields, dict)
+                    else _with_id(id_, bytes(fields))
+                    for id_, fields in documents
+                ]
+            )
+        return True
 
     def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> bool:
-        """Print the changed document."""
+        """Print the changed document, for programs not before `flush`."""
         if document is not None:
-            self._console.result(document)
+            self._print(document)
         return document is not None
+
+    def flush(self, note: Callable[[Iterable[EJSONValue]], object]) -> None:
+        """Print the lines for programs."""
+        self._print_trees()
+
+    def _print(self, document: Document) -> None:
+        if not self._console.is_for_programs:
+            self._console.result(document)
+            return
+        # A copy: the next change may change the document itself.
+        self._trees.append(cast("Mapping[str, JSONValue]", ejson.encode(document)))
+        if len(self._trees) == _BLOCK:
+            self._print_trees()
+
+    def _print_trees(self) -> None:
+        trees, self._trees = self._trees, []
+        if trees:
+            self._console.trees(trees)
+
+
+def _with_id(document_id: DocumentID, fields: bytes) -> Raw:
+    """Return the text of a document whose fields are a text without spaces."""
+    id_text = json_text.dump(ejson.encode(document_id)).encode()
+    return Raw(b'{"_id":' + id_text + (b"}" if fields == b"{}" else b"," + fields[1:]))
 
 
 class TableLines(Lines):

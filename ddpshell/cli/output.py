@@ -262,11 +262,11 @@ class Console:
 
         self.write(_json(json_text.dump(tree), colored=self.colors_out))
 
-    def trees(self, trees: Sequence[Mapping[str, JSONValue | Raw]]) -> None:
+    def trees(self, trees: Sequence[Mapping[str, JSONValue | Raw] | Raw]) -> None:
         """Write a line of JSON for each tree, whatever the format, all in one piece.
 
         Args:
-            trees: The trees, at least one; a `Raw` among their values is a JSON text without spaces.
+            trees: The trees, at least one; a `Raw` among them or their values is a JSON text without spaces.
 
         Raises:
             OutputError: It could not be written.

@@ -116,7 +116,7 @@ def dump(tree: JSONValue) -> str:
         raise NestingError("the value is nested too deeply, or contains itself") from None
 
 
-def dump_lines(trees: Sequence[Mapping[str, JSONValue | msgspec.Raw]]) -> bytes:
+def dump_lines(trees: Sequence[Mapping[str, JSONValue | msgspec.Raw] | msgspec.Raw]) -> bytes:
     """Write each JSON tree as `dump` does, with a newline between two of them.
 
     Raises:

@@ -578,7 +578,9 @@ class TestSnapshots:
     """
 
     @staticmethod
-    def lines(paper: Paper, texts: dict[str, str], *, is_fast: bool) -> tuple[str, bool]:
+    def lines(
+        paper: Paper, texts: dict[str, str], kind: type[ChangeLines | DocumentLines], *, is_fast: bool
+    ) -> tuple[str, bool]:
         documents, failed = Documents(lambda _: None), False
         for id_, text in texts.items():
             try:
@@ -594,14 +596,14 @@ class TestSnapshots:
 
         snapshots, copies = documents.snapshot(), DocumentCopies()
         if is_fast:
-            assert ChangeLines(paper).print_snapshots(snapshots, note)
+            assert kind(paper).print_snapshots(snapshots, note)
         else:
             for name, snapshot in snapshots.items():
                 for document in snapshot.documents():
                     copies.add(name, document)
                     if not notes:
                         note(document.values())
-            changes = ChangeLines(paper)
+            changes = kind(paper)
             changes.print_all(copies)
             changes.flush(note)
         lines = paper.read().splitlines()
@@ -635,7 +637,9 @@ class TestSnapshots:
         with (tmp_path_factory.mktemp("out") / "out").open("a") as file:
             paper = Paper(file)
             paper.configure(OutputFormat.JSON)
-            assert self.lines(paper, texts, is_fast=True) == self.lines(paper, texts, is_fast=False)
+            for kind in (ChangeLines, DocumentLines):
+                fast, slow = (self.lines(paper, texts, kind, is_fast=is_fast) for is_fast in (True, False))
+                assert fast == slow
 
     @pytest.mark.parametrize(
         "value",
@@ -654,11 +658,19 @@ class TestSnapshots:
     )  # fmt: skip
     @pytest.mark.parametrize("beside", ["", '"d":{"$date":1767323045678},'])
     def test_both_ways_print_the_same_value(self, tmp_path: Path, value: str, beside: str) -> None:
-        texts = {"a": '{"n":1}', "b": f'{{{beside}"v":{value}}}', "c": '{"n":2}', "d": '{"\\u005fid":1,"_id":2}'}
+        texts = {
+            "a": '{"n":1}',
+            "b": f'{{{beside}"v":{value}}}',
+            "c": '{"n":2}',
+            "d": '{"\\u005fid":1,"_id":2}',
+            "e": "{}",
+        }
         with (tmp_path / "out").open("a") as file:
             paper = Paper(file)
             paper.configure(OutputFormat.JSON)
-            assert self.lines(paper, texts, is_fast=True) == self.lines(paper, texts, is_fast=False)
+            for kind in (ChangeLines, DocumentLines):
+                fast, slow = (self.lines(paper, texts, kind, is_fast=is_fast) for is_fast in (True, False))
+                assert fast == slow
 
 
 class TestTexts:
