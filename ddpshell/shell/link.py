@@ -240,22 +240,32 @@ class ServerLink:
         client.reconnect()
 
     def leave(self) -> None:
-        """Leave the server, if there is one. Calls without an answer fail."""
-        client, login = self._detach()
-        self.user = self.unsaved_login = None
+        """Leave the server, if there is one. Calls without an answer fail, and subscriptions and watches end."""
+        client, login = self.current_client, self.unsaved_login
+        self.current_client = self.user = self.unsaved_login = None
+        if self._reporter is not None:
+            self._reporter.is_current = False
         self.subscriptions.clear()
-        if client is not None:
-            # A logout may take seconds.
-            self._in_background(lambda: _disconnect(client, login))
+        for number in list(self.watches):
+            self.end_watch(number)
+        if client is None:
+            return
+
+        def disconnect() -> None:
+            if login is not None:
+                # It will not be used again.
+                end_login(login, client)
+            client.close()
+
+        # A logout may take seconds.
+        self._in_background(disconnect)
 
     def close(self) -> None:
         """Leave the server, and wait until logouts are done. Failures are no longer shown."""
         self.is_closing = True
         if self._opening is not None:
             self._opening.join()
-        client, login = self._detach()
-        if client is not None:
-            _disconnect(client, login)
+        self.leave()
         for disconnect in self._disconnects:
             disconnect.join(DISCONNECT_TIMEOUT)
 
@@ -280,26 +290,10 @@ class ServerLink:
 
         self._in_background(end)
 
-    def _detach(self) -> tuple[Client | None, LoginToken | None]:
-        """Forget the client, and give it back with the login to end. Its watches end."""
-        client, self.current_client = self.current_client, None
-        if self._reporter is not None:
-            self._reporter.is_current = False
-        for number in list(self.watches):
-            self.end_watch(number)
-        return client, self.unsaved_login
-
     def _in_background(self, disconnect: Callable[[], object]) -> None:
         thread = threading.Thread(target=disconnect, name="ddp disconnect", daemon=True)
         self._disconnects = [*(other for other in self._disconnects if other.is_alive()), thread]
         thread.start()
-
-
-def _disconnect(client: Client, login: LoginToken | None) -> None:
-    """Close a client, after ending a login that will not be used again."""
-    if login is not None:
-        end_login(login, client)
-    client.close()
 
 
 class _EventReporter:
