@@ -389,7 +389,7 @@ RACES = {
             tiny=500,
             rounds=3,
             measures={"p95": "ms", "lost": "frames lost"},
-            goals=(Goal("p95", at_most=50), Goal("lost", at_most=0)),
+            goals=(Goal("p95", at_most=20), Goal("lost", at_most=0)),
             contenders=_typing,
         ),
         Race(
