@@ -21,8 +21,8 @@ Document: TypeAlias = dict[str, Any]
 #: The fields of a document without `_id`, which is never among the fields on the wire (C45).
 Fields: TypeAlias = dict[str, Any]
 
-#: The fields of a document as the text in which they arrived, or as they were read. The text is a copy: a `Raw` would keep all
-#: the other messages that were read with it in memory.
+#: The fields of a document as the text in which they arrived, or as they were read. The text is a copy, because a `Raw` would
+#: keep the text of the whole message.
 Stored: TypeAlias = bytes | Fields
 
 

@@ -99,7 +99,7 @@ def test_a_snapshot_stays_as_it_was(was_read: bool, is_ordered: bool) -> None:
 
 
 def test_a_stored_document_does_not_keep_the_message_in_memory() -> None:
-    """A message may have arrived with a thousand others, in one text."""
+    """Only the text of its fields is kept, as a copy."""
     text = codec.encode(added("a", n=1))
     message = codec.decode(text)
     assert isinstance(message, Added)
