@@ -10,12 +10,13 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Protocol
 
-from ..exceptions import CommandError, DDPError
+from ..exceptions import CommandError
 from ..text.literals import read_file, text_of
 from ..text.palette import StyledText
 from ..text.prose import plural
-from .dispatch import dispatch, dispatch_text
+from .dispatch import dispatch_text
 from .parser import is_private, parse
+from .script import run_script
 from .settings import Settings
 from .state import Shell
 from .terminal.display import Display, ScreenDisplay
@@ -114,19 +115,11 @@ def _run_startup(shell: Shell, path: Path | None) -> bool:
     except CommandError as error:
         shell.display.failure(None, error)
         return False
-    lines = parse(text)
-    if not lines:
+    if not parse(text):
         return False
     shell.link.open_in_background()
     shell.names.learn(text)
-    for line in lines:
-        where = f"{path.name}, line {text.count(chr(10), 0, line.start) + 1}"
-        try:
-            with shell.current.located(where):
-                dispatch(shell, line)
-        except DDPError as error:
-            shell.display.failure(None, error, where=where)
-            break
+    run_script(shell, [text], path.name, waits=False)
     return True
 
 

@@ -38,7 +38,9 @@ class ScriptOutcome(Struct, frozen=True):
     error: BaseException | None
 
 
-def run_script(shell: Shell, lines: Iterable[str], name: str = "", *, keep_going: bool = False) -> ScriptOutcome:
+def run_script(
+    shell: Shell, lines: Iterable[str], name: str = "", *, keep_going: bool = False, waits: bool = True
+) -> ScriptOutcome:
     """Run the commands of a script. The shell's display shows results and errors.
 
     Lines are run as they come, so they may come from a pipe that stays open. All of them together may take as long as
@@ -49,6 +51,7 @@ def run_script(shell: Shell, lines: Iterable[str], name: str = "", *, keep_going
         lines: The script. A command may span several lines.
         name: The name of the script, for errors.
         keep_going: Continue after an error.
+        waits: Run each command after the answer to the one before.
 
     Returns:
         How far the script got. Commands that are pending when an error ends the script continue.
@@ -71,7 +74,7 @@ def run_script(shell: Shell, lines: Iterable[str], name: str = "", *, keep_going
             commands += 1
             try:
                 with shell.current.located(where):
-                    error = _run(shell, line)
+                    error = _run(shell, line, waits=waits)
             except KeyboardInterrupt:
                 if left:
                     shell.display.note([("note", f"{where}: stopped here; the rest was not run")])
@@ -83,10 +86,10 @@ def run_script(shell: Shell, lines: Iterable[str], name: str = "", *, keep_going
     return ScriptOutcome(commands, first)
 
 
-def _run(shell: Shell, line: Line) -> BaseException | None:
+def _run(shell: Shell, line: Line, *, waits: bool) -> BaseException | None:
     try:
         job = dispatch(shell, line)
-        if job is None:
+        if job is None or not waits:
             return None
         if not shell.wait({job}) and not (shell.settle({job}) and shell.jobs.wait({job}, _PROGRAM_TIMEOUT)):
             client = shell.link.current_client
