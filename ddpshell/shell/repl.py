@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Protocol
 
 from ..exceptions import CommandError
 from ..text.literals import read_file, text_of
@@ -22,23 +21,10 @@ from .state import Shell
 from .terminal.display import Display, ScreenDisplay
 from .terminal.printer import Printer
 
-__all__ = ["ANSWER_TIMEOUT", "Reader", "interact", "run_shell"]
+__all__ = ["ANSWER_TIMEOUT", "interact", "run_shell"]
 
 #: Seconds that a shell which is left waits for the answers of pending calls.
 ANSWER_TIMEOUT = 3.0
-
-
-class Reader(Protocol):
-    """The source of the lines that are typed."""
-
-    def read(self) -> str:
-        """Read a line, or several lines if the first one is not complete.
-
-        Raises:
-            KeyboardInterrupt: The user discarded the line with Ctrl-C.
-            EOFError: There are no more lines.
-        """
-        ...
 
 
 def interact(
@@ -103,7 +89,7 @@ def interact(
             is_opened = is_tour or _run_startup(shell, startup)
             if is_dumb and not is_opened:
                 shell.link.open_in_background()
-            run_shell(shell, prompt)
+            run_shell(shell, prompt.read)
 
 
 def _run_startup(shell: Shell, path: Path | None) -> bool:
@@ -123,12 +109,18 @@ def _run_startup(shell: Shell, path: Path | None) -> bool:
     return True
 
 
-def run_shell(shell: Shell, reader: Reader) -> None:
-    """Run lines until the user leaves. Then wait a moment for pending answers, and leave the server."""
+def run_shell(shell: Shell, read: Callable[[], str]) -> None:
+    """Run lines until the user leaves. Then wait a moment for pending answers, and leave the server.
+
+    Args:
+        shell: The shell.
+        read: Reads a command that is typed. It raises KeyboardInterrupt if the user discarded the line with Ctrl-C, and
+            EOFError if there are no more lines.
+    """
     try:
         while not shell.is_leaving:
             try:
-                text = reader.read()
+                text = read()
             except KeyboardInterrupt:
                 continue
             except EOFError:

@@ -211,5 +211,5 @@ def test_an_endless_program_does_not_outlive_the_shell(
 
 
 class EndOfInput:
-    def read(self) -> str:
+    def __call__(self) -> str:
         raise EOFError

@@ -21,7 +21,7 @@ class Typist:
     def __init__(self, *lines: str | type[BaseException] | Callable[[], object]) -> None:
         self._lines = list(lines)
 
-    def read(self) -> str:
+    def __call__(self) -> str:
         while self._lines:
             line = self._lines.pop(0)
             if isinstance(line, str):
