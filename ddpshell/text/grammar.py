@@ -177,7 +177,7 @@ def _string(text: str, start: int) -> Token:
     plain = _plain(quote)
     pieces: list[str] = []
     problem = None
-    unterminated = f"unterminated string: missing {quote}"
+    is_open = False
     fault = position = start
     position += 1
     while True:
@@ -186,14 +186,15 @@ def _string(text: str, start: int) -> Token:
         pieces.append(match[0])
         position = match.end()
         if text.startswith(quote, position):
-            return _string_token(text, start, position + 1, pieces, problem, fault)
+            position += 1
+            break
         if text[position : position + 2] == "\\":
             position += 1  # a backslash at the end of the text
         if not text.startswith("\\", position):
             # This is the end of the text, or a newline, which strings contain only as \n.
-            return _string_token(
-                text, start, position, pieces, problem or unterminated, fault, is_open=position == len(text)
-            )
+            is_open = position == len(text)
+            problem = problem or f"unterminated string: missing {quote}"
+            break
         escape = _escape().match(text, position)
         character = _unescape(escape) if escape else None
         if escape is None or character is None:
@@ -204,12 +205,7 @@ def _string(text: str, start: int) -> Token:
         else:
             pieces.append(character)
             position = escape.end()
-
-
-def _string_token(
-    text: str, start: int, end: int, pieces: list[str], problem: str | None, fault: int, *, is_open: bool = False
-) -> Token:
-    return Token(TokenKind.STRING, start, end, text[start:end], "".join(pieces), problem, fault, is_open)
+    return Token(TokenKind.STRING, start, position, text[start:position], "".join(pieces), problem, fault, is_open)
 
 
 def _unescape(match: re.Match[str]) -> str | None:
