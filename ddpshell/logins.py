@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import stat
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
@@ -43,7 +42,6 @@ __all__ = [
     "plain_text_warning",
     "replace_private",
     "saved_login",
-    "server_of",
     "user_names",
 ]
 
@@ -121,7 +119,7 @@ def saved_login(client: Client, server: str, token: LoginToken, typed: str | Non
 
     Args:
         client: The client that has logged in; the names come from its collection `users` (A58).
-        server: The server, in the form of `server_of`.
+        server: The server, in the form of `Endpoint.server`.
         token: The token of the login.
         typed: The user name that was typed, or None.
         now: The present time, in UTC.
@@ -155,21 +153,6 @@ def os_error_reason(error: OSError) -> str:
     """Return the reason why a login was not saved or deleted, with the name of the file."""
     reason = error.strerror or str(error)
     return f"{error.filename}: {reason}" if error.filename is not None else reason
-
-
-def server_of(endpoint: Endpoint) -> str:
-    """Return the text that identifies a server: scheme, host, port, and the path before `/websocket` or `/sockjs`.
-
-    `localhost:3000` and `http://localhost:3000/sockjs` are the same server; the same host with TLS is another one. Paths
-    are compared exactly as they are written, because another path may be another application.
-    """
-    path = endpoint.path.partition("?")[0].rstrip("/")
-    if endpoint.framed:
-        # The URL of a SockJS session has two more segments (U5). Segments with %2e%2e would lead to another path.
-        path = re.sub("/sockjs(/[^/.%]+/[^/.%]+/websocket)?$", "", path)
-    else:
-        path = path.removesuffix("/websocket").removesuffix("/sockjs")
-    return f"{'wss' if endpoint.secure else 'ws'}://{endpoint.authority}{path}"
 
 
 def end_login(token: LoginToken, client: Client) -> None:
@@ -207,7 +190,7 @@ class SavedLogin(Struct, frozen=True):
     """A login that is saved.
 
     Args:
-        server: The server, in the form of `server_of`.
+        server: The server, in the form of `Endpoint.server`.
         token: The token, its expiry, and the user's id.
         names: The names of the user, best first: the name that was typed, user name, e-mail addresses.
         saved: The time when it was saved, in UTC.
@@ -258,7 +241,7 @@ class LoginStore:
         """Return the saved login of a user, or the login that was saved last; None if there is none.
 
         Args:
-            server: The server, in the form of `server_of`.
+            server: The server, in the form of `Endpoint.server`.
             user: The name or id of the user; None finds the login that was saved last.
 
         Raises:
@@ -282,7 +265,7 @@ class LoginStore:
         """Return the saved logins of one server or of all servers, in the order in which they were saved.
 
         Args:
-            server: The server, in the form of `server_of`; None returns the logins of all servers.
+            server: The server, in the form of `Endpoint.server`; None returns the logins of all servers.
 
         Raises:
             LoginNeeded: The folder cannot be read.

@@ -15,7 +15,7 @@ import pytest
 
 from ddpshell.ejson import EJSONValue
 from ddpshell.exceptions import LoginNeeded
-from ddpshell.logins import LoginStore, SavedLogin, describe_user, server_of, user_names
+from ddpshell.logins import LoginStore, SavedLogin, describe_user, user_names
 from ddpshell.protocol.accounts import LoginToken
 from ddpshell.protocol.urls import parse_url
 
@@ -64,7 +64,7 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_different_urls_of_a_server_identify_the_same_server(url: str, server: str) -> None:
-    assert server_of(parse_url(url)) == server
+    assert parse_url(url).server == server
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_different_urls_of_a_server_identify_the_same_server(url: str, server: s
     ],
 )
 def test_different_servers_are_distinguished(one: str, other: str) -> None:
-    assert server_of(parse_url(one)) != server_of(parse_url(other))
+    assert parse_url(one).server != parse_url(other).server
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_different_servers_are_distinguished(one: str, other: str) -> None:
     ],
 )
 def test_case_default_port_and_trailing_slash_do_not_matter(one: str, other: str) -> None:
-    assert server_of(parse_url(one)) == server_of(parse_url(other))
+    assert parse_url(one).server == parse_url(other).server
 
 
 @pytest.mark.parametrize(

@@ -319,12 +319,11 @@ def suggest_name(error: ServerError, name: str, process: Process, endpoint: Endp
     """
     if not is_unknown_name(error):
         return
-    from ..logins import server_of
     from ..shell.registry import Role
 
     role = Role.METHOD if isinstance(error, MethodError) else Role.PUBLICATION
     names = _names_of_history()
-    server = server_of(endpoint)
+    server = endpoint.server
     names.server = lambda: server
     for known in process.methods if role is Role.METHOD else process.publications:
         names.mark_known(role, known)

@@ -144,11 +144,9 @@ def saved_logins(process: Process, store: LoginStore) -> list[SavedLogin]:
     Raises:
         LoginNeeded: The folder cannot be read.
     """
-    from ..logins import server_of
-
     server = None
     if {"url", "profile"} & process.options.keys():
-        server = server_of(endpoint_of(ConnectionSettings.of(process.options)))
+        server = endpoint_of(ConnectionSettings.of(process.options)).server
     logins = store.all(server)
     if not logins:
         process.console.note("there are no saved logins" + (f" for {server}" if server is not None else ""))
@@ -207,9 +205,7 @@ def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | 
         if user is not None:
             raise LoginNeeded(f"there is no saved login of {user!r}", user=user)
         return None
-    from ..logins import server_of
-
-    server = server_of(endpoint_of(settings))
+    server = endpoint_of(settings).server
     store = login_store(process)
     saved = store.find(server, user)
     if saved is None:

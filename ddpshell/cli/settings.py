@@ -281,13 +281,11 @@ def _without_settings_of_others(section: Section, url: str) -> Section:
 
 
 def _is_same_server(own: str, url: str, where: str) -> bool:
-    from ..logins import server_of
-
     try:
-        server = server_of(parse_url(own))
+        server = parse_url(own).server
     except InvalidURL as error:
         raise CommandError(f"{where} in the config file: {error}") from None
-    return server == server_of(parse_url(url))
+    return server == parse_url(url).server
 
 
 def _first(key: str, given: GivenOptions, sections: list[Section]) -> ResolvedValue:

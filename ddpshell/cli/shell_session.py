@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from ..advice import Place
 from ..exceptions import CommandError, DDPError, DDPTimeout, InvalidURL, LoginError, LoginNeeded
-from ..logins import server_of
 from ..protocol.urls import parse_url
 from ..shell.commands.shell import shell_registry
 from ..shell.link import Connect, Hooks, Profile
@@ -68,7 +67,7 @@ def _for_server(process: Process, given: ConnectionSettings, url: str | None) ->
     if (own := _of_profile(process, url)) is not None:
         return own
     changed: dict[str, Any] = {"url": url}
-    if server_of(parse_url(url, lambda: 0.0)) != server_of(endpoint_of(given)):
+    if parse_url(url, lambda: 0.0).server != endpoint_of(given).server:
         personal = {key.replace("-", "_"): setting.unset for key, setting in SETTINGS.items() if setting.is_personal}
         # The options say how to reach all servers, or not to use a proxy for any.
         proxies: dict[str, Any] = {
@@ -107,7 +106,7 @@ def _find_profile_of(process: Process, url: str) -> Profile | None:
 
 def _server_or_none(url: str) -> str | None:
     with contextlib.suppress(InvalidURL):
-        return server_of(parse_url(url, lambda: 0.0))
+        return parse_url(url, lambda: 0.0).server
     return None
 
 

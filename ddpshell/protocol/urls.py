@@ -82,6 +82,21 @@ class Endpoint(msgspec.Struct, frozen=True):
 
         return mask_text(url)
 
+    @property
+    def server(self) -> str:
+        """The text that identifies the server: scheme, host, port, and the path before `/websocket` or `/sockjs`.
+
+        `localhost:3000` and `http://localhost:3000/sockjs` are the same server; the same host with TLS is another one. Paths
+        are compared exactly as they are written, because another path may be another application.
+        """
+        path = self.path.partition("?")[0].rstrip("/")
+        if self.framed:
+            # The URL of a SockJS session has two more segments (U5). Segments with %2e%2e would lead to another path.
+            path = re.sub("/sockjs(/[^/.%]+/[^/.%]+/websocket)?$", "", path)
+        else:
+            path = path.removesuffix("/websocket").removesuffix("/sockjs")
+        return f"{'wss' if self.secure else 'ws'}://{self.authority}{path}"
+
     def connection_path(self, random: RandomSource) -> str:
         """Return the path of one connection, with the query. With SockJS framing it names a new SockJS session (U9)."""
         path, mark, query = self.path.partition("?")

@@ -38,7 +38,7 @@ from ..client.events import (
 )
 from ..clock import Clock
 from ..exceptions import CommandError, ConnectError, DDPError, InvalidURL, NegotiationError, ServerError
-from ..logins import LoginStore, end_login, end_replaced, server_of
+from ..logins import LoginStore, end_login, end_replaced
 from ..protocol.accounts import LoginToken
 from ..protocol.server_error import is_unknown_name
 from ..protocol.urls import parse_url
@@ -197,7 +197,7 @@ class ServerLink:
             InvalidURL: The server's address is not valid.
         """
         # The random part of a host (U1) is the same each time, so that a saved login is found again.
-        return server_of(parse_url(self._address, lambda: 0.0))
+        return parse_url(self._address, lambda: 0.0).server
 
     def server_or_none(self) -> str | None:
         """The same as `server`, or None if the address is not valid."""

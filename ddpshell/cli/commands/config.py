@@ -13,7 +13,6 @@ import click
 from ...client.network.proxy import parse_proxy
 from ...ejson import EJSONValue
 from ...exceptions import CommandError, LoginNeeded
-from ...logins import server_of
 from ...protocol.secrets import mask_url
 from ...protocol.urls import parse_url
 from ...shell.settings import SETTINGS as SHELL_SETTINGS
@@ -237,7 +236,7 @@ def _login_rows(resolved: ResolvedSettings, process: Process) -> Iterator[tuple[
             yield "login", ResolvedValue(identity.user, identity.origin)
             yield "password-file", ResolvedValue(identity.file, "--password-file")
         case _:
-            server = server_of(endpoint_of(resolved.connection()))
+            server = endpoint_of(resolved.connection()).server
             try:
                 saved = login_store(process).find(server, identity.user)
             except LoginNeeded as error:

@@ -13,7 +13,6 @@ from ...logins import (
     log_in_with_password,
     os_error_reason,
     saved_login,
-    server_of,
 )
 from ...protocol.accounts import LoginToken, UserSelector
 from ..connection import connected, wait_for_outcome
@@ -64,7 +63,7 @@ def _login(process: Process, user: str | None, is_id: bool, code_file: str | Non
             made = _with_code(client, selector, password, code_file, process)
         # A token is for one user, so USER is not used.
         typed = user if token_file is None else None
-        saved = saved_login(client, server_of(endpoint), made, typed, process.clock.wall())
+        saved = saved_login(client, endpoint.server, made, typed, process.clock.wall())
         if process.options.get("is_demo"):
             process.console.note(f"logged in as {_described(saved)}; the login ends now, together with the demo server")
             return

@@ -7,7 +7,7 @@ import contextlib
 import click
 
 from ...exceptions import ConnectError, DDPError, DDPTimeout, LoginNeeded, OutcomeUnknown
-from ...logins import LoginStore, SavedLogin, os_error_reason, server_of
+from ...logins import LoginStore, SavedLogin, os_error_reason
 from ..connection import connected, wait_for_outcome
 from ..credentials import endpoint_of, login_store, saved_logins
 from ..group import Command
@@ -24,7 +24,7 @@ def _logout(process: Process, local: bool, of_all: bool) -> None:
         return
     settings = settings_of(process)
 
-    server = server_of(endpoint_of(settings))
+    server = endpoint_of(settings).server
     if settings.identity.kind in ("token", "password"):
         if local:
             raise click.UsageError("--local is only for saved logins")

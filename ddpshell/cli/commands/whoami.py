@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...exceptions import LoginNeeded
-from ...logins import describe_user, server_of
+from ...logins import describe_user
 from ..connection import connected
 from ..credentials import endpoint_of
 from ..group import Command
@@ -17,7 +17,7 @@ __all__ = ["whoami"]
 def _whoami(process: Process) -> None:
     settings = settings_of(process)
 
-    server = server_of(endpoint_of(settings))
+    server = endpoint_of(settings).server
     with connected(process, settings) as client:
         token = client.accounts.token
         if token is None:
