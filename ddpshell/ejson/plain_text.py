@@ -24,6 +24,10 @@ _MINUS_ZERO = rb"(?:\A|[:,\[])-0(?:\.0+)?(?:[eE,\]}]|\Z)"
 _DATE = b'{"$date":0000000000000}'
 
 
+# Bytes.
+_MOST_TOGETHER = 1 << 20
+
+
 @functools.cache
 def _dates_and_ids() -> re.Pattern[bytes]:
     # Quotes inside JSON strings are escaped, so this pattern cannot match inside a string.
@@ -44,10 +48,11 @@ def plain_texts(texts: Sequence[bytes]) -> list[msgspec.Raw | None]:
     Args:
         texts: JSON texts whose syntax is valid.
     """
-    # Looking at all texts together takes less time, and is nearly always enough.
-    together = b"[" + b",".join(texts) + b"]"
-    if _plain_text(together) == together:
-        return [msgspec.Raw(text) for text in texts]
+    # Looking at all texts together takes less time, and is nearly always enough. Copies of large texts would take memory.
+    if sum(map(len, texts)) <= _MOST_TOGETHER:
+        together = b"[" + b",".join(texts) + b"]"
+        if _plain_text(together) == together:
+            return [msgspec.Raw(text) for text in texts]
     return [None if (plain := _plain_text(text)) is None else msgspec.Raw(plain) for text in texts]
 
 

@@ -26,6 +26,10 @@ Fields: TypeAlias = dict[str, Any]
 Stored: TypeAlias = bytes | Fields
 
 
+# Documents with more bytes are not put into one list.
+_MOST_TOGETHER = 1 << 20
+
+
 class Snapshot:
     """The documents of one collection at one moment. Those that have not been read are still the text that arrived.
 
@@ -48,18 +52,20 @@ class Snapshot:
             }
 
     def texts(self, size: int) -> Iterator[list[tuple[DocumentID, Raw | Fields]]]:
-        """Iterate over the documents in lists of so many.
+        """Iterate over the documents in lists of so many, or one by one if these would be large.
 
         Yields:
             For each document its id and its fields: as a text that can be printed as it is, or else decoded.
         """
         items = iter(self._documents.items())
         while chunk := list(islice(items, size)):
-            # Most ids are texts, for which calling a function would take longer than all the rest.
-            yield [
-                (wire_id if wire_id[:1] not in "-~" and len(wire_id) != 24 else decode_document_id(wire_id), fields)
-                for (wire_id, _), fields in zip(chunk, printable([stored for _, stored in chunk]), strict=True)
-            ]
+            is_large = sum([len(stored) for _, stored in chunk]) > _MOST_TOGETHER
+            for part in [[item] for item in chunk] if is_large else [chunk]:
+                # Most ids are texts, for which calling a function would take longer than all the rest.
+                yield [
+                    (wire_id if wire_id[:1] not in "-~" and len(wire_id) != 24 else decode_document_id(wire_id), fields)
+                    for (wire_id, _), fields in zip(part, printable([stored for _, stored in part]), strict=True)
+                ]
 
 
 def printable(documents: Sequence[Stored]) -> list[Raw | Fields]:

@@ -41,6 +41,9 @@ from ..types import FileName, OutputFile, PositiveNumber
 
 __all__ = ["batch"]
 
+# Results of so many bytes are not collected further, but printed.
+_MOST_TOGETHER = 1 << 20
+
 # How many answers may wait for an earlier one, for each call that may be sent at the same time.
 _AHEAD = 10
 
@@ -430,13 +433,21 @@ class _Work:
                 console.result({"line": entry.line, **entry.tags, **answer})
             return
         trees: list[dict[str, JSONValue | Raw]] = []
+        size = 0
         for entry in entries:
             answer = entry.answer or {}
+            result = answer.get("result")
             # Errors are JSON, not EJSON (C28).
-            if "result" in answer and not isinstance(answer["result"], Raw):
-                answer = {"result": ejson.encode(answer["result"])}
+            if isinstance(result, Raw):
+                size += len(bytes(result))
+            elif "result" in answer:
+                answer = {"result": ejson.encode(result)}
             trees.append({"line": entry.line, **entry.tags, **cast("dict[str, JSONValue | Raw]", answer)})
-        console.trees(trees)
+            if size > _MOST_TOGETHER:
+                console.trees(trees)
+                trees, size = [], 0
+        if trees:
+            console.trees(trees)
 
 
 def _error(error: BaseException, process: Process) -> dict[str, EJSONValue | Raw]:

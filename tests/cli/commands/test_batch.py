@@ -130,6 +130,17 @@ def test_an_answer_has_the_result_that_ddp_call_prints(ddp: Command, result: str
     assert by_name.strip() in pretty.out
 
 
+def test_large_answers_are_printed_completely_and_in_order(ddp: Command) -> None:
+    def talk(server: Conversation) -> None:
+        calls = [server.expect("method") for _ in range(5)]
+        for call in reversed(calls):
+            server.finish(call, result=str(call["params"][0]) * 600_000)
+
+    with ScriptedServer(converse(talk)) as server:
+        ran = ddp("batch", "-u", server.url, stdin=lines(*(["m", n] for n in range(5))))
+    assert [answer["result"] for answer in answers(ran.out)] == [str(n) * 600_000 for n in range(5)]
+
+
 def test_a_result_that_cannot_be_read_is_an_error_and_the_others_are_printed(ddp: Command) -> None:
     def talk(server: Conversation) -> None:
         while (call := server.receive())["msg"] == "method":

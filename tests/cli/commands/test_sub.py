@@ -641,6 +641,16 @@ class TestSnapshots:
                 fast, slow = (self.lines(paper, texts, kind, is_fast=is_fast) for is_fast in (True, False))
                 assert fast == slow
 
+    def test_large_documents_are_printed_one_by_one(self, paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+        paper.configure(OutputFormat.JSON)
+        written: list[str] = []
+        monkeypatch.setattr(paper, "write", written.append)
+        documents = Documents(lambda _: None)
+        for number, size in enumerate([1, 1, 600_000, 600_000]):
+            documents.apply(Added(collection="c", id=str(number), fields=Raw(b'{"s":"%s"}' % (b"x" * size))))
+        assert ChangeLines(paper).print_snapshots(documents.snapshot(), lambda _: False)
+        assert [json.loads(line)["id"] for line in written] == ["0", "1", "2", "3"]
+
     @pytest.mark.parametrize(
         "value",
         [
