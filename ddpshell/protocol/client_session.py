@@ -49,7 +49,6 @@ from .events import (
     SessionEstablished,
     SessionEvent,
     SubscriptionReady,
-    SubscriptionStopped,
     VersionRefused,
     Warned,
 )
@@ -76,12 +75,11 @@ from .messages import (
     Result,
     ServerMessage,
     Sub,
-    Unsub,
     Updated,
 )
 from .random_stream import random_id
 from .server_error import NO_REQUEST, Refusals, server_error
-from .subscriptions import LiveSubscription, LiveSubscriptions, SubscriptionInput
+from .subscriptions import LiveSubscription, LiveSubscriptions
 
 __all__ = [
     "HEARTBEAT_INTERVAL",
@@ -187,15 +185,13 @@ class ClientSession:
             self._settle,
             login_required=login_required,
         )
-        self._subs = LiveSubscriptions()
+        self._subs = LiveSubscriptions(self._send_text, self._emit)
         # None while there are no errors without an id, which few servers send.
         self._refusals: Refusals | None = None
         self._pings = Pings(self._send_text, heartbeat_interval, heartbeat_timeout)
         self._opened_at = 0.0
         # Messages received in this session, as the server counts them (R20).
         self._received_count = 0
-        # How many subscriptions were sent again on this connection (R31).
-        self._resent_subs = 0
 
     # Output
 
@@ -249,7 +245,7 @@ class ClientSession:
         self._advance(SessionInput.OPEN)
         self._opened_at = now
         self._calls.connection_made()
-        self._resent_subs = 0
+        self._subs.resent = 0
         self._tried.add(self._version)
         resuming = self.session_id is not None
         self._send(
@@ -361,16 +357,14 @@ class ClientSession:
 
     def _refuse_document(self, error: MessageTooLarge) -> None:
         """End the subscriptions that would be incomplete without a document that exceeds the size limit."""
-        pending = [subscription for subscription in self._subs if subscription.was_sent and not subscription.confirmed]
+        pending = self._subs.unconfirmed()
         for subscription in pending:
             self._stop_with(subscription, error)
         if not pending:
             self._warn(f"{error}; it was ignored")
 
     def _stop_with(self, subscription: LiveSubscription, error: DDPError) -> None:
-        self._subs.stop(subscription.id, SubscriptionInput.STOP)
-        self._send(Unsub(id=subscription.id))
-        self._events.append(SubscriptionStopped(subscription.id, subscription.name, error))
+        self._subs.stop(subscription.id, error, may_send=True)
         self._quiescence.subscription_done(subscription.id)
         self._settle()
 
@@ -473,20 +467,12 @@ class ClientSession:
         """
         sub_id = random_id(self._random)
         text = codec.encode(Sub(id=sub_id, name=name, params=_params_text(params)))
-        subscription = LiveSubscription(sub_id, name, text)
-        self._subs.add(subscription)
-        if self._may_send_requests():
-            self._send_sub(subscription)
+        self._subs.add(LiveSubscription(sub_id, name, text), may_send=self._may_send_requests())
         return sub_id
 
     def unsubscribe(self, sub_id: str) -> None:
         """Stop a subscription. Its documents disappear when the server confirms (C36, C37). A second call does nothing."""
-        subscription = self._subs.stop(sub_id, SubscriptionInput.STOP)
-        if subscription is None:
-            return
-        if self._may_send_requests():
-            self._send(Unsub(id=sub_id))
-        self._events.append(SubscriptionStopped(sub_id, subscription.name))
+        self._subs.stop(sub_id, may_send=self._may_send_requests())
 
     def ping(self, now: float, size: int = 0) -> str:
         """Send a ping, and return its id. A `PongReceived` event reports the duration of the round trip.
@@ -532,9 +518,7 @@ class ClientSession:
         """
         assert not self._may_send_requests(), "abandon() needs receive_eof() first"
         self._calls.abandon(error, why)
-        for subscription in self._subs:
-            self._end_subscription(subscription.id, error)
-        self._subs.abandon_stopping()
+        self._subs.abandon(error)
 
     def released_subscriptions(self) -> list[str]:
         """Return the ids of ended subscriptions whose documents are gone: the server has answered `unsub` (C36)."""
@@ -582,8 +566,6 @@ class ClientSession:
         # The subscriber learns of the end at once, even while documents are held back (C57).
         error = None if message.error is ABSENT else server_error(SubscriptionError, message.error)
         self._end_subscription(message.id, error)
-        self._quiescence.subscription_done(message.id)
-        self._settle()
 
     def _settle(self) -> None:
         """If nothing is awaited any more, change the visible documents in one step, and report what that completes (C55, C56)."""
@@ -609,13 +591,7 @@ class ClientSession:
 
     def _report_ready(self, message: Ready) -> None:
         for sub_id in message.subs:
-            subscription = self._subs.get(sub_id)
-            if subscription is None:
-                continue
-            was_ready = subscription.ready
-            subscription.confirmed = True
-            subscription.advance(SubscriptionInput.READY)
-            if not was_ready:
+            if (subscription := self._subs.make_ready(sub_id)) is not None:
                 if self.reports_snapshots:
                     self._events.append(DocumentsReceived(self.documents.snapshot()))
                 self._events.append(SubscriptionReady(sub_id, subscription.name))
@@ -650,7 +626,7 @@ class ClientSession:
         # The event precedes the events of all that the new session lets continue, and counts what was sent again.
         self._events.insert(
             established,
-            SessionEstablished(self.session_id, resumed, self._calls.resent, self._resent_subs, round_trip),
+            SessionEstablished(self.session_id, resumed, self._calls.resent, self._subs.resent, round_trip),
         )
 
     def _reset(self) -> None:
@@ -703,15 +679,11 @@ class ClientSession:
         if kind not in (None, "sub") or self._subs.get(request_id) is None:
             return False
         self._end_subscription(request_id, SubscriptionError("bad-request", said))
-        self._quiescence.subscription_done(request_id)
-        self._settle()
         return True
 
     def _unanswered(self) -> dict[str, str]:
         """Return the messages of all requests that the server may still answer, by id."""
-        frames = self._calls.sent
-        frames.update((sub.id, sub.text) for sub in self._subs if sub.was_sent and not sub.confirmed)
-        frames.update(dict.fromkeys(self._subs.stopping(), ""))
+        frames = self._calls.sent | self._subs.unanswered()
         if self.state is SessionState.CONNECTING or self._pings.are_outstanding:
             frames[NO_REQUEST] = ""
         return frames
@@ -776,22 +748,9 @@ class ClientSession:
 
     def _open_session(self, *, resumed: bool) -> None:
         """Send the first messages after `connect`: login, calls, subscriptions, in this order (C6, C22, C38, A51)."""
-        if resumed:
-            for sub_id in self._subs.stopping():
-                self._send(Unsub(id=sub_id))
-        else:
-            self._subs.begin_session()
+        self._subs.begin_session(resumed=resumed)
         self._calls.begin_session(resumed=self.session_id if resumed else None)
-        for subscription in self._subs:
-            # A resumed session has the subscriptions that it reported as ready. It may have the others; a repeated `sub` is
-            # ignored (S22). Being ready in an earlier session does not count.
-            if not (resumed and subscription.confirmed):
-                self._send_sub(subscription)
-
-    def _send_sub(self, subscription: LiveSubscription) -> None:
-        self._resent_subs += subscription.was_sent
-        subscription.was_sent = True
-        self._texts.append(subscription.text)
+        self._subs.send_unconfirmed()
 
     def _send(self, message: ClientMessage) -> None:
         self._texts.append(codec.encode(message))
@@ -802,10 +761,9 @@ class ClientSession:
     # Small things
 
     def _end_subscription(self, sub_id: str, error: DDPError | None) -> None:
-        """Remove a subscription that the server ended, or that nothing can bring back."""
-        subscription = self._subs.stop(sub_id, SubscriptionInput.NOSUB)
-        if subscription is not None:
-            self._events.append(SubscriptionStopped(sub_id, subscription.name, error))
+        self._subs.end(sub_id, error)
+        self._quiescence.subscription_done(sub_id)
+        self._settle()
 
     def _advance(self, event: SessionInput) -> None:
         state = SESSION_TABLE.get((self.state, event))
