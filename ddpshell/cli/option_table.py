@@ -1,4 +1,4 @@
-"""The options that commands share, which are also the settings of the config file: one table, and its reader without click.
+"""The options that commands share, which are also the settings of the config file: one table, and a reader of command lines.
 
 `--help`, the manual and completion read an option's spelling and help here; the config file its key and type; `ddp config`
 and `settings.py` its default value and whether it belongs to one server. `options.py` makes click's options of the rows. This
@@ -226,7 +226,7 @@ OUTPUT_ROWS = [
 # ---------------------------------------------------------------------------------------- command lines without click
 
 
-# The options without those that exclude another spelling of the same option.
+# The options, except those with two names that exclude each other, such as --ipv4 and --ipv6.
 _ROWS = {
     name: row
     for row in (*CONNECTION_ROWS, *OUTPUT_ROWS)

@@ -69,7 +69,7 @@ def _for_server(process: Process, given: ConnectionSettings, url: str | None) ->
     changed: dict[str, Any] = {"url": url}
     if parse_url(url, lambda: 0.0).server != endpoint_of(given).server:
         personal = {key.replace("-", "_"): setting.unset for key, setting in SETTINGS.items() if setting.is_personal}
-        # The options say how to reach all servers, or not to use a proxy for any.
+        # --proxy and --no-proxy are for all servers.
         proxies: dict[str, Any] = {
             name: process.options[name] for name in ("proxy", "no_proxy") if name in process.options
         }
