@@ -10,7 +10,6 @@ to one document do not copy it each time; a batch copies it once, to keep the ol
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import TypeAlias, cast
 
 from .. import ejson
@@ -236,7 +235,9 @@ class Documents:
         if collection is None:
             return 0
         before = len(collection)
-        for message in islice(messages, start, None):
+        # An `islice` would read all messages before the first one again for each run.
+        for position in range(start, len(messages)):
+            message = messages[position]
             if type(message) is not Added or message.collection != name:
                 break
             wire_id, fields = message.id, bytes(message.fields)

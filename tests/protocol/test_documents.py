@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -239,6 +241,33 @@ def test_changes_are_not_reported_unless_watched() -> None:
     assert store.apply(added("a"), changed("a", n=1), removed("a")) == []
     assert store.batch(added("a"), reset=True) == []
     assert store.all() == [{"_id": "a"}]
+
+
+class Counted(list[object]):
+    """A list that counts how many of its items are read."""
+
+    def __init__(self, items: Iterable[object]) -> None:
+        super().__init__(items)
+        self.reads = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        self.reads += 1
+        return super().__getitem__(index)
+
+    def __iter__(self) -> Iterator[object]:
+        for item in super().__iter__():
+            self.reads += 1
+            yield item
+
+
+def test_a_run_of_new_documents_reads_no_message_outside_of_it() -> None:
+    """Otherwise many short runs in one read would take quadratic time."""
+    documents = Documents(_ignore)
+    documents.apply(added("known"))
+    messages = Counted([*[added("known")] * 100, added("a"), added("b"), *[added("known")] * 100])
+    assert documents.add_new(messages, 50, are_readable=True) == 0
+    assert documents.add_new(messages, 100, are_readable=True) == 2
+    assert messages.reads < 10
 
 
 # ------------------------------------------------------------------------------------------------ against a model
