@@ -17,7 +17,9 @@ _SIMPLER = bytes.maketrans(b"123456789E,[", b"000000000e::")
 # Integers beyond 2^53 get a note, and numbers beyond a double's range are infinite (E20, E22).
 _LONG_NUMBER, _LONG_EXPONENT = b"0" * 16, b"e000"
 
-# Minus zero is printed as 0 (E20). The pattern is not compiled yet, because few programs need it.
+# Minus zero is printed as 0 (E20), and so is a negative number that a double rounds to minus zero, such as -1e-400. The pattern
+# is not compiled yet, because few programs need it.
+_SMALL_EXPONENT = b"e-000"
 _MINUS_ZERO = rb"(?:\A|[:,\[])-0(?:\.0+)?(?:[eE,\]}]|\Z)"
 
 # The form of the dates from 2001 to 2286.
@@ -65,7 +67,7 @@ def _plain_text(text: bytes) -> bytes | None:
     simple = text.translate(_SIMPLER, b"+")
     if _LONG_NUMBER in simple or _LONG_EXPONENT in simple or b"\\u00" in text:
         return None
-    if (b":-0" in simple or simple.startswith(b"-0")) and re.search(_MINUS_ZERO, text):
+    if (b":-0" in simple or simple.startswith(b"-0")) and (_SMALL_EXPONENT in simple or re.search(_MINUS_ZERO, text)):
         return None
     if b"$" in text and text.count(b"$") != simple.count(_DATE) and b"$" in without_dates_and_ids(text):
         return None
