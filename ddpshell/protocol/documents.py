@@ -25,8 +25,6 @@ __all__ = ["Buffered", "Copies", "Document", "Documents", "Fields", "Order", "Qu
 _Collection: TypeAlias = dict[str, Stored]
 
 
-_BRACE = ord("{")
-
 Buffered: TypeAlias = DataMessage | Ready | Updated
 
 
@@ -242,10 +240,11 @@ class Documents:
                 break
             wire_id, fields = message.id, bytes(message.fields)
             # Only ids that begin with "~" can be invalid (I10), and nearly all others sort before it.
-            if wire_id >= "~" or wire_id in collection or fields[0] != _BRACE:
+            if wire_id >= "~" or wire_id in collection:
                 break
             try:
-                if not are_readable:
+                # Fields that are a date or an ObjectID begin with "$", and are not an object.
+                if not are_readable or fields[:1] != b"{" or fields[:3] == b'{"$':
                     _check_readable(fields)
                 event = self._added(name, wire_id, fields) if self.watched else None
             except EJSONError:
@@ -432,8 +431,14 @@ def _unshared(documents: _Collection, order: Order | None) -> _Collection:
 def _check_readable(data: bytes) -> None:
     """Reject fields now that could not be decoded later, when they are read (C73)."""
     # msgspec has checked the syntax. An object whose only EJSON forms are dates and ObjectIDs is valid, and nearly all
-    # documents of Meteor are like that. Searching for these forms takes a third of the time of decoding.
-    if not data.startswith(b"{") or b"\\u0024" in data or b"$" in without_dates_and_ids(data):
+    # documents of Meteor are like that. Searching for these forms takes a third of the time of decoding. Fields that are
+    # a date or an ObjectID themselves are not an object.
+    if (
+        not data.startswith(b"{")
+        or data.startswith(b'{"$')
+        or b"\\u0024" in data
+        or b"$" in without_dates_and_ids(data)
+    ):
         decode_fields(data)
 
 

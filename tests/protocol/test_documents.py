@@ -173,7 +173,17 @@ def test_callers_can_change_their_copies() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", ['{"a":{"$binary":"=A"}}', "[]", "5", "null", '{"a":{"$type":"oid","$value":""}}', '"x"']
+    "fields",
+    [
+        '{"a":{"$binary":"=A"}}',
+        "[]",
+        "5",
+        "null",
+        '{"a":{"$type":"oid","$value":""}}',
+        '"x"',
+        '{"$date":5}',
+        '{"$type":"oid","$value":"0123456789abcdef01234567"}',
+    ],
 )
 def test_an_unreadable_message_is_rejected_at_once_and_changes_nothing(fields: str) -> None:
     """C73: the message is not rejected only later, when the document is read."""
