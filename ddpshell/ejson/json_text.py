@@ -131,7 +131,7 @@ def dump_lines(trees: Sequence[Mapping[str, JSONValue | msgspec.Raw] | msgspec.R
 def parse_slowly(text: str) -> JSONValue:
     """Parse one JSON text as `parse` does, with the standard library only."""
     try:
-        return cast(JSONValue, json.loads(text, parse_constant=_reject_constant, parse_int=_parse_int))
+        return cast(JSONValue, _slow_decoder.decode(text))
     except RecursionError:
         raise NestingError("the JSON text is nested too deeply") from None
     except ValueError as error:
@@ -146,6 +146,10 @@ def _parse_int(digits: str) -> int | float:
     if len(digits) > MAX_INTEGER_DIGITS:
         return -math.inf if digits.startswith("-") else math.inf
     return int(digits)
+
+
+# `json.loads` would make a decoder for each text, which takes longer than to read a short one.
+_slow_decoder = json.JSONDecoder(parse_constant=_reject_constant, parse_int=_parse_int)
 
 
 # ------------------------------------------------------------------------------------------------------------- EJSON
