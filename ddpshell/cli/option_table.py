@@ -278,7 +278,8 @@ def read_simple_command(words: Sequence[str]) -> SimpleCommand | None:
             options[row.option] = True if row.kind == "flag" else options.get(row.option, 0) + 1
             continue
         value = value if joined else next(rest, "-")
-        if not value or value.startswith("-") or (row.choices and value not in row.choices):
+        # A file that "@" names may be a pipe, which only one of the two readers can read.
+        if not value or value[0] in "-@" or (row.choices and value not in row.choices):
             return None
         if row.kind in ("url", "profile", "choice"):
             options[row.option] = value

@@ -676,6 +676,34 @@ class TestHandshake:
         assert seen[1]["user-agent"] == "ddpshell"
         assert not {"cookie", "origin"} & seen[1].keys()
 
+    @pytest.mark.parametrize("words", [["sub", "p"], ["call", "m"], ["call", "m", "-S", "x"]], ids=" ".join)
+    def test_headers_are_read_once_from_a_pipe(self, ddp: Command, words: list[str]) -> None:
+        """The shell makes a pipe for `-H @<(PROGRAM)`."""
+        seen: list[str | None] = []
+
+        def talk(server: Conversation) -> None:
+            seen.append(server.headers.get("x-one"))
+            if words[0] == "call":
+                server.finish(server.expect("method"), result=1)
+            else:
+                server.send(msg="ready", subs=[server.expect("sub")["id"]])
+
+        reading, writing = os.pipe()
+        with ScriptedServer(converse(talk)) as server:
+            os.write(writing, b"X-One: 1\n")
+            os.close(writing)
+            assert ddp(*words, "-u", server.url, "-H", f"@/dev/fd/{reading}").code == 0
+            os.close(reading)
+        assert seen == ["1"]
+
+    def test_an_invalid_header_from_a_pipe_is_an_error(self, ddp: Command) -> None:
+        reading, writing = os.pipe()
+        os.write(writing, b"no colon\n")
+        os.close(writing)
+        ran = ddp("call", "m", "-H", f"@/dev/fd/{reading}")
+        os.close(reading)
+        assert (ran.code, "must look like 'Name: value'" in ran.err) == (2, True)
+
     def test_ipv4_or_ipv6_can_be_required(self, ddp: Command, server: LoopbackServer) -> None:
         assert ddp("call", "--ipv4", "upper", "x") == (0, '"X"\n', "")
         ran = ddp("call", "--ipv6", "upper", "x")

@@ -134,6 +134,7 @@ def test_an_error_shows_the_usage_of_the_command_as_with_click(ddp: Command, wor
         pytest.param(["call", "upper", "-1"], id="a number that looks like an option"),
         pytest.param(["call", "upper", "--timeout", "x"], id="an invalid value"),
         pytest.param(["call", "upper", "--ipv4"], id="an option with alternatives"),
+        pytest.param(["call", "upper", "-H", "@headers"], id="a file with headers, which may be a pipe"),
         pytest.param(["sub", "tasks"], id="another command"),
         pytest.param(["shell"], id="the name of the shell"),
     ],
