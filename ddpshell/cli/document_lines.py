@@ -237,7 +237,11 @@ def _blocks(
     is_noted = False
     for name, snapshot in snapshots.items():
         for documents in snapshot.texts(_BLOCK):
-            is_noted = is_noted or any(isinstance(fields, dict) and note(fields.values()) for _, fields in documents)
+            # A text has nothing to note, but an id may have: ids are numbers, too.
+            is_noted = is_noted or any(
+                note([id_, *fields.values()]) if isinstance(fields, dict) else not isinstance(id_, str) and note([id_])
+                for id_, fields in documents
+            )
             yield name, documents
 
 

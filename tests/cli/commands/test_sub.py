@@ -641,6 +641,16 @@ class TestSnapshots:
                 fast, slow = (self.lines(paper, texts, kind, is_fast=is_fast) for is_fast in (True, False))
                 assert fast == slow
 
+    @pytest.mark.parametrize("kind", [ChangeLines, DocumentLines])
+    def test_an_id_that_is_a_large_integer_is_noted(
+        self, paper: Paper, kind: type[ChangeLines | DocumentLines]
+    ) -> None:
+        """E20, I10."""
+        paper.configure(OutputFormat.JSON)
+        for fields in ("{}", '{"n":-0}'):
+            _, is_noted = self.lines(paper, {"a": "{}", "~9007199254740993": fields}, kind, is_fast=True)
+            assert is_noted
+
     def test_large_documents_are_printed_one_by_one(self, paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
         paper.configure(OutputFormat.JSON)
         written: list[str] = []
