@@ -95,7 +95,7 @@ def __getattr__(name: str) -> object:
         return importlib.import_module(f".{name}", __name__)
     homes = (importlib.import_module(home, __name__) for home in _HOMES)
     # Store the value, so that the next access does not call this function.
-    value: object = next(getattr(home, name) for home in homes if name in home.__all__)
+    value: object = next(getattr(home, name) for home in homes if hasattr(home, name))
     globals()[name] = value
     return value
 

@@ -29,16 +29,6 @@ from .exceptions import (
 )
 from .protocol.server_error import is_unknown_name
 
-__all__ = [
-    "CONNECT_ADVICE",
-    "LOGIN_ADVICE",
-    "REVERSE_PROXIES",
-    "Place",
-    "advice",
-    "doctor_advice",
-    "login_command",
-]
-
 
 class Place(IntEnum):
     """Where the user reads the advice."""

@@ -26,18 +26,6 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-__all__ = [
-    "LONGEST_WAIT",
-    "Clock",
-    "Event",
-    "Sleeper",
-    "SystemClock",
-    "cpu_time",
-    "switch_interval",
-    "wait_in_parts",
-    "wait_until_done",
-]
-
 #: The longest single wait, in seconds. No operating system can wait for more than some weeks at once (epoll: 2^31 ms);
 #: longer waits are made of several.
 LONGEST_WAIT = 86_400.0

@@ -32,8 +32,6 @@ from .ejson import EJSONValue
 from .exceptions import DDPTimeout
 from .protocol.accounts import LoginToken, UserSelector
 
-__all__ = ["DDPUser", "Failure", "LoadClient"]
-
 Value = TypeVar("Value")
 
 # Seconds until a client that has given up is made again.

@@ -29,21 +29,6 @@ if TYPE_CHECKING:
     from .client import Awaitable, Client
     from .protocol.accounts import UserSelector
 
-__all__ = [
-    "LoginStore",
-    "SavedLogin",
-    "describe_user",
-    "end_login",
-    "end_replaced",
-    "explain_login_error",
-    "log_in_with_password",
-    "make_private",
-    "os_error_reason",
-    "plain_text_warning",
-    "replace_private",
-    "saved_login",
-    "user_names",
-]
 
 Outcome = TypeVar("Outcome")
 

@@ -18,8 +18,6 @@ from ..protocol.secrets import MASK, is_secret_name
 from .exchanges import Call, Subscription, View, id_as_json
 from .recording import json_object
 
-__all__ = ["SEVERITIES", "Leaks", "SeenDocuments", "compared_documents"]
-
 LeakRule: TypeAlias = Literal["password", "password-hash", "services", "token", "key", "email", "unsolicited"]
 Severity: TypeAlias = Literal["high", "medium", "low"]
 

@@ -45,21 +45,6 @@ from ..protocol.messages import (
 from ..protocol.server_error import server_error
 from .recording import ConnectionChange, Direction, Entry, Frame, json_object
 
-__all__ = [
-    "Call",
-    "Connection",
-    "Exchange",
-    "Exchanges",
-    "Phase",
-    "PingPong",
-    "Request",
-    "Sending",
-    "Step",
-    "Subscription",
-    "View",
-    "id_as_json",
-]
-
 _NEW = (Added, AddedBefore)
 _DATA = (*_NEW, Changed, Removed, MovedBefore)
 

@@ -36,8 +36,6 @@ from .recording import (
     rounded,
 )
 
-__all__ = ["FrameFile", "open_frames", "read_har"]
-
 _CHUNK: Final = 1 << 18
 _SPACE = b" \t\r\n"
 # Everything in an array up to its next bracket, and in an object up to its next brace, also whole strings. An array that is

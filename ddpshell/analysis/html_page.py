@@ -21,8 +21,6 @@ from .exchanges import Connection, Exchange, Exchanges, PingPong, Request, Subsc
 from .recording import ConnectionChange, Entry, Frame, Header, rounded
 from .weight import Weight
 
-__all__ = ["html_page"]
-
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 # Characters of a block. A browser parses a block of this size in some milliseconds.

@@ -19,21 +19,6 @@ from ..ejson.json_text import JSONValue
 from ..exceptions import ConnectError, DDPError, OutcomeUnknown, ServerError
 from ..text.prose import milliseconds
 
-__all__ = [
-    "Figures",
-    "Kind",
-    "Plan",
-    "Times",
-    "check_report",
-    "code_of",
-    "compare",
-    "live_figures",
-    "percentile",
-    "percentiles",
-    "report",
-    "warnings",
-]
-
 #: What a request of a load test is.
 Kind: TypeAlias = Literal["connect", "call", "sub", "fanout"]
 

@@ -35,8 +35,6 @@ from ..protocol.secrets import mask_params
 from .exchanges import Call, Connection, Exchanges, Subscription, View
 from .recording import ConnectionChange, Entry
 
-__all__ = ["UNREQUESTED", "Answer", "Key", "RecordedAnswers", "Step", "recorded_answers", "request_key"]
-
 #: A method or publication and its parameters, as text that is equal for equal values. Secrets are masked, as in recordings.
 Key: TypeAlias = tuple[str, str]
 

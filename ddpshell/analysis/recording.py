@@ -31,25 +31,6 @@ from ..protocol import sockjs
 from ..protocol.secrets import mask
 from ..text.prose import milliseconds
 
-__all__ = [
-    "ClientListener",
-    "ConnectionChange",
-    "Direction",
-    "Entry",
-    "Frame",
-    "Header",
-    "LiveRecorder",
-    "RecordingWriter",
-    "ddp_messages",
-    "entry_lines",
-    "header_line",
-    "iso_time",
-    "json_object",
-    "make_header",
-    "read_recording",
-    "rounded",
-]
-
 #: Whether a frame came from the server (`in`) or was sent to it (`out`).
 Direction: TypeAlias = Literal["in", "out"]
 

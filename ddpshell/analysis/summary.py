@@ -31,8 +31,6 @@ from .exchanges import Call, Connection, Exchanges, Phase, Request, View
 from .load import percentiles
 from .recording import ConnectionChange, Entry, Frame, rounded
 
-__all__ = ["Finding", "Lint", "RecordedNames", "Rule", "Summary", "changed_numbers", "changes", "summarize"]
-
 
 class CallSummary(Struct):
     """The calls of one method.

@@ -20,8 +20,6 @@ from ..text.prose import milliseconds
 from .exchanges import Connection, Exchanges, PingPong, Request, Subscription, View
 from .recording import ConnectionChange, Frame
 
-__all__ = ["FrameFilter", "Selection", "timeline_line", "timeline_row"]
-
 _KINDS = ("call", "sub", "msg", "collection")
 # The keys that a line shows in front of the rest of a message.
 _SHOWN = ("msg", "method", "name", "collection", "id", "methods", "subs")

@@ -20,8 +20,6 @@ from ..text.prose import milliseconds
 from .exchanges import Call, Connection, Exchanges, PingPong, Request, Subscription
 from .recording import ConnectionChange, Entry
 
-__all__ = ["PROBE_METHOD", "Blocker", "CallTimes", "Timing", "timing_lines"]
-
 #: The method that a probe calls. No server has it; its name tells the readers of a server's log what it is.
 PROBE_METHOD = "ddpshell-timing-probe"
 

@@ -15,8 +15,6 @@ from .exchanges import Subscription, View, id_as_json
 from .recording import Frame
 from .summary import changed_numbers
 
-__all__ = ["PublicationWeight", "Weight", "weight_changes"]
-
 # The fields of a collection that are counted by name, so that the memory is limited. Some documents have ids as fields.
 _MOST_FIELDS = 1000
 

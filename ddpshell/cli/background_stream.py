@@ -16,8 +16,6 @@ from ..text.prose import plural
 from .event_queue import blocks_unseen, register
 from .output import Console, Stream
 
-__all__ = ["LogStream", "ResultStream", "written_in_background"]
-
 #: The most characters or bytes that wait to be written.
 MOST_WAITING = 1 << 20
 

@@ -29,16 +29,6 @@ if TYPE_CHECKING:
 
     from ..shell.names import Names
 
-__all__ = [
-    "check_text",
-    "earlier_lines",
-    "earlier_names",
-    "note_losses",
-    "read_arguments",
-    "read_publication",
-    "suggest_name",
-]
-
 
 def read_arguments(words: Sequence[str], process: Process, *, as_strings: bool) -> list[EJSONValue]:
     """Read the arguments of a call, and print a note if JavaScript cannot represent one of them exactly.

@@ -22,8 +22,6 @@ from ..protocol.messages import Raw
 from ..text.literals import MAX_SIZE, opens_literal, parse, read_file
 from .event_queue import InputFile
 
-__all__ = ["LineReader", "Request", "parse_request", "parse_requests"]
-
 # Bytes to read at a time.
 _PIECE = 1 << 16
 

@@ -35,8 +35,6 @@ from .option_table import SETTINGS
 from .process import file_errors
 from .types import SETTING_TYPES, TOMLValue
 
-__all__ = ["Config", "Section", "change_config", "read_config", "write_config"]
-
 # Bytes. Some files, such as /dev/zero, have no end.
 _MAX_FILE_SIZE = 1 << 20
 

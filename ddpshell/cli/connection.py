@@ -34,20 +34,6 @@ from .event_queue import EventQueue, wait_until_done
 from .process import Process
 from .settings import ConnectionSettings
 
-__all__ = [
-    "EventReporter",
-    "add_url_hint",
-    "connected",
-    "make_client",
-    "network_options",
-    "timeout_error",
-    "tls_options",
-    "unconfirmed_note",
-    "wait_for_outcome",
-    "wait_for_server",
-    "wait_for_session",
-]
-
 Value = TypeVar("Value")
 
 # Seconds between two attempts of --wait-for-server.

@@ -22,20 +22,6 @@ if TYPE_CHECKING:
     from ..logins import LoginStore, SavedLogin
     from ..protocol.accounts import LoginToken
 
-__all__ = [
-    "Credential",
-    "ask_user",
-    "endpoint_of",
-    "find_credential",
-    "login_store",
-    "read_passphrase",
-    "read_secret",
-    "saved_logins",
-    "server_options",
-    "warn_of_exposed_passwords",
-    "warn_of_insecure",
-    "warn_of_plain_text",
-]
 
 # A note is printed if a login expires sooner than this.
 _SOON = timedelta(days=3)

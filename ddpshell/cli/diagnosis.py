@@ -40,8 +40,6 @@ from .message_sizes import SizeSearch, size_text
 from .process import ExitCode, Process, exit_code
 from .settings import ConnectionSettings
 
-__all__ = ["LAYERS", "Diagnosis", "Layer", "Status"]
-
 Status = Literal["ok", "warn", "fail", "skip"]
 
 #: The layers in order. `Diagnosis` has a method `_try_NAME` for each.

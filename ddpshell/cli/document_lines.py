@@ -29,8 +29,6 @@ from ..text.event_lines import change_line, event_to_value
 from ..text.palette import terminal_text
 from .output import Console, OutputFormat
 
-__all__ = ["ChangeLines", "CountLines", "DocumentCopies", "DocumentLines", "Lines", "Selection", "TableLines"]
-
 # The events that have fields.
 _WITH_FIELDS = (DocumentAdded, DocumentChanged)
 

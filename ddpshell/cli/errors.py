@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from ..ejson import EJSONValue
     from ..ejson.json_text import JSONValue
 
-__all__ = ["Failure", "error_tree", "failure", "show"]
-
 
 class Failure(Struct):
     """An error, ready to be shown. Its texts are not escaped yet.

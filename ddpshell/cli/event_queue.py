@@ -24,8 +24,6 @@ from typing import Any, Generic, Self, TypeVar
 from ..clock import Clock
 from .output import OutputError
 
-__all__ = ["EventQueue", "InputFile", "blocks_unseen", "register", "wait_until_done"]
-
 Item = TypeVar("Item")
 
 #: Enough to keep the reader busy. More would only take memory, because the connection is kept alive while the source is held.

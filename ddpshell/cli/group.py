@@ -21,7 +21,6 @@ from .process import ExactText, ExitCode, Process
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["Command", "Group", "context_of", "ddp", "run_command"]
 
 # Commands of other programs, and what they are called here.
 _ELSEWHERE = {"subscribe": "sub", "version": "--version"}

@@ -41,8 +41,6 @@ from ..exceptions import (
 from ..protocol.codec import ejson_text
 from ..protocol.messages import Raw
 
-__all__ = ["LOAD_TESTS", "LoadTest", "Request", "allow_files"]
-
 # The longest wait, in seconds, so that the live figures are up to date.
 _PERIOD = 0.2
 # Seconds until a client that lost its connection, or was refused, tries again.

@@ -16,8 +16,6 @@ from .option_table import read_simple_command
 from .output import OutputError, OutputFormat
 from .process import ExitCode, Process, Terminated, exit_code, terminable
 
-__all__ = ["main", "run"]
-
 
 def main() -> None:
     """Run the command line of this process, and exit."""

@@ -10,8 +10,6 @@ from ..client import Client, ConnectionState
 from ..clock import Clock
 from .event_queue import wait_until_done
 
-__all__ = ["SizeSearch", "size_text"]
-
 _KIB = 1 << 10
 # The bytes in a second of the slowest way for which large messages are waited for.
 _SLOW = 128 << 10

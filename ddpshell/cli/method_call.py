@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..ejson import EJSONValue, JSONValue
     from ..shell.call_timing import CallTimer
 
-__all__ = ["call_method"]
 
 # Seconds to wait for a change after a call is done.
 _SETTLING = 1.0

@@ -17,8 +17,6 @@ from ..exceptions import CommandError
 if TYPE_CHECKING:
     from .process import GivenOptions
 
-__all__ = ["CONNECTION_ROWS", "OUTPUT_ROWS", "SETTINGS", "OptionRow", "SimpleCommand", "read_simple_command"]
-
 
 class OptionRow(Struct):
     """An option that commands share, or a setting without an option.

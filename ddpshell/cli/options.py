@@ -21,27 +21,6 @@ from .types import SETTING_TYPES, FileName, Pairs, SettingType
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = [
-    "ARGUMENTS",
-    "AT_LEAST_1",
-    "CONNECTION_OPTIONS",
-    "GRAMMAR",
-    "MARK",
-    "METHOD_NAME",
-    "OUTPUT_OPTIONS",
-    "PROFILE",
-    "PUBLICATION_NAME",
-    "NameType",
-    "Rows",
-    "SharedOption",
-    "ValueType",
-    "flag",
-    "option",
-    "process_of",
-    "shared_options",
-    "spelling",
-]
-
 
 #: The rows of a section of help: what to type, and what it means.
 Rows: TypeAlias = Sequence[tuple[str, str]]

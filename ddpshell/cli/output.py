@@ -26,18 +26,6 @@ if TYPE_CHECKING:
     from ..protocol.messages import Raw
     from ..text.formatting import Limits
 
-__all__ = [
-    "END_KEYS",
-    "Console",
-    "OutputError",
-    "OutputFormat",
-    "Stream",
-    "is_dumb",
-    "overflows",
-    "page",
-    "unbroken",
-    "wants_color",
-]
 
 #: The keys that end the input at a terminal.
 END_KEYS = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"

@@ -35,20 +35,6 @@ if TYPE_CHECKING:
 
     from ..analysis.recording import Entry, LiveRecorder
 
-__all__ = [
-    "CheckFailed",
-    "ExactText",
-    "ExitCode",
-    "GivenOptions",
-    "Process",
-    "Progress",
-    "Terminated",
-    "exit_code",
-    "file_errors",
-    "is_local",
-    "kind",
-    "usage_error",
-]
 
 Result = TypeVar("Result")
 

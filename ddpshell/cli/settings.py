@@ -24,20 +24,6 @@ from .process import GivenOptions, Process, usage_error
 if TYPE_CHECKING:
     from .config_file import Config, Section
 
-__all__ = [
-    "ConnectionSettings",
-    "Identity",
-    "ResolvedSettings",
-    "ResolvedValue",
-    "check_alone",
-    "config_file",
-    "find_config",
-    "is_there",
-    "named_config_file",
-    "resolve",
-    "settings_of",
-    "state_file",
-]
 
 #: The origin of a value that nothing sets.
 DEFAULT = "default"

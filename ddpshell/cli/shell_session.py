@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from ..client.events import Event
     from ..protocol.accounts import LoginToken
 
-__all__ = ["interact_with", "open_shell", "opened_script", "run_lines"]
 
 # ---------------------------------------------------------------------------------------------------- settings and logins
 

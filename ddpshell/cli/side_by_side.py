@@ -18,8 +18,6 @@ from .output import Console
 from .process import Process
 from .settings import ConnectionSettings, check_alone
 
-__all__ = ["show_side_by_side"]
-
 
 def show_side_by_side(
     users: Sequence[str],

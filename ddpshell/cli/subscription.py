@@ -34,7 +34,6 @@ from .settings import ConnectionSettings
 if TYPE_CHECKING:
     from ..analysis.recording import Entry
 
-__all__ = ["listener", "logged_out", "observe_until_ready", "show_subscription"]
 
 _Queued: TypeAlias = (
     DataReceived | DocumentsReceived | DocumentEvent | LoggedOut | SubscriptionReady | SubscriptionStopped

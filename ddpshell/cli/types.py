@@ -10,24 +10,6 @@ from typing import Any, TypeAlias
 from ..exceptions import CommandError
 from .process import file_errors
 
-__all__ = [
-    "SETTING_TYPES",
-    "Cookie",
-    "FileName",
-    "Header",
-    "OutputFile",
-    "Pairs",
-    "PositiveNumber",
-    "ReadableFile",
-    "Seconds",
-    "SecretFile",
-    "SettingType",
-    "Size",
-    "TOMLValue",
-    "Text",
-    "TimeLimit",
-]
-
 #: A value that can be written to the config file.
 TOMLValue: TypeAlias = "str | float | bool | list[str]"
 

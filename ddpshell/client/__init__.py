@@ -27,7 +27,7 @@ def __getattr__(name: str) -> object:
     if name in __all__:
         for home in (".client", ".handles", ".lifecycle", ".network.tls"):
             module = importlib.import_module(home, __name__)
-            if name in module.__all__:
+            if hasattr(module, name):
                 value: object = getattr(module, name)
                 globals()[name] = value
                 return value

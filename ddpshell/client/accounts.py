@@ -28,8 +28,6 @@ from .events import CallAnswered, CallFinished, Connecting, Event, LoggedIn, Log
 from .handles import Awaitable
 from .runner import Runner
 
-__all__ = ["Accounts"]
-
 
 class _Operation(Struct, frozen=True):
     """A call of an accounts method that is not done.

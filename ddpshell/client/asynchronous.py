@@ -25,8 +25,6 @@ from .events import (
     Event,
 )
 
-__all__ = ["Change", "changes", "in_thread", "wait"]
-
 Value = TypeVar("Value")
 
 #: What `changes` yields.

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from .collection import Collection
     from .network.proxy import Proxy
 
-__all__ = ["CONNECT_TIMEOUT", "Client", "Status", "make_connector"]
 
 logger = logging.getLogger(__name__)
 

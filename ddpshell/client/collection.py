@@ -23,7 +23,6 @@ from .runner import Runner
 if TYPE_CHECKING:
     from .asynchronous import Change
 
-__all__ = ["Collection"]
 
 logger = logging.getLogger(__name__)
 

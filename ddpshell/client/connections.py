@@ -28,8 +28,6 @@ from .network.transport import Connector, Transport
 from .network.waiting import Interrupted, Waiter
 from .runner import FrameListener
 
-__all__ = ["MAX_OPENERS", "Arrival", "Connection", "Connections"]
-
 #: How many connections are opened at the same time.
 MAX_OPENERS = 64
 

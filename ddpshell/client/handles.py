@@ -32,8 +32,6 @@ from .events import (
 )
 from .runner import FORKED
 
-__all__ = ["Awaitable", "Condition", "MethodCall", "Registry", "Subscription", "complete_call", "stopped_early"]
-
 logger = logging.getLogger(__name__)
 
 Value = TypeVar("Value")

@@ -25,8 +25,6 @@ from .client import Client
 from .events import ConnectionDropped, Event, FrameReceived, FrameSent
 from .handles import MethodCall
 
-__all__ = ["ConcurrentDDPClient", "ResultFuture", "ResultMessage"]
-
 logger = logging.getLogger(__name__)
 
 

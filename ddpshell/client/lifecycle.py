@@ -21,9 +21,6 @@ from enum import Enum
 from ..exceptions import ClientClosed, ConnectError, DDPError, NegotiationError
 from .events import Closed, ConnectionDropped, ConnectionEvent, ConnectionFailed, Offline, Waiting
 
-__all__ = ["ConnectionState", "Lifecycle", "delay"]
-
-
 # Seconds after which a session counts as useful, whatever ends it.
 PROBATION = 10.0
 # This many useless sessions in a row are allowed before the pauses grow.

@@ -27,8 +27,6 @@ from .network.frames import LargeMessage
 from .network.transport import Connector, Transport
 from .network.waiting import Interrupted, Waiter
 
-__all__ = ["FORKED", "FrameListener", "Mark", "Published", "Runner"]
-
 logger = logging.getLogger(__name__)
 
 #: The error message for a client that is used in a forked process.

@@ -28,8 +28,6 @@ from .values import (
     date_to_ms,
 )
 
-__all__ = ["decode", "encode", "loss_note"]
-
 # ------------------------------------------------------------------------------------------------------- decoding
 
 # E10: the flags that Meteor keeps.

@@ -9,8 +9,6 @@ from __future__ import annotations
 import functools
 import re
 
-__all__ = ["problem_with_flags", "problem_with_source"]
-
 _FLAGS = "dgimsuvy"
 
 # The forms of "(?": non-capturing, lookahead, lookbehind, a name, or modifiers as in "(?i-m:".

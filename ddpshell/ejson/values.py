@@ -20,20 +20,6 @@ from msgspec.structs import force_setattr
 
 from ..exceptions import EJSONError
 
-__all__ = [
-    "Custom",
-    "Date",
-    "EJSONValue",
-    "JSONValue",
-    "ObjectID",
-    "RegExp",
-    "clone",
-    "date_from_ms",
-    "date_from_text",
-    "date_to_ms",
-    "equals",
-]
-
 #: The values that JSON text stands for.
 JSONValue: TypeAlias = "None | bool | int | float | str | list[JSONValue] | dict[str, JSONValue]"
 

@@ -13,8 +13,6 @@ from ..ejson import EJSONValue
 from ..exceptions import QueryError
 from .values import MISSING, checked_copy, element_index, fields_of, is_index, is_number, is_plain_object, sort_key
 
-__all__ = ["Projection", "SortSpecifier", "compile_projection", "compile_sort", "read_projection", "read_sort"]
-
 #: `"title"`, `{"n": 1, "title": -1}`, or `["n", ["title", "desc"]]`, which does not depend on the order of keys.
 SortSpecifier: TypeAlias = str | Mapping[str, int] | Sequence[str | Sequence[str | int]]
 

@@ -37,8 +37,6 @@ from .values import (
     whole_number,
 )
 
-__all__ = ["OPERATORS", "Modifier", "Place", "check_names", "modify"]
-
 #: Operators with the fields that they change and their operands; or the fields of a replacement document.
 Modifier: TypeAlias = Mapping[str, EJSONValue]
 

@@ -16,19 +16,6 @@ from msgspec import Struct
 
 from ..exceptions import QueryError
 
-__all__ = [
-    "Alternation",
-    "Backreference",
-    "Group",
-    "Lookaround",
-    "Matcher",
-    "Node",
-    "Repeat",
-    "Single",
-    "size",
-    "worst_case",
-]
-
 #: All worst cases above this number of steps count as equal.
 CEILING: Final = 10**12
 

@@ -20,8 +20,6 @@ from .regexp_matcher import (
     worst_case,
 )
 
-__all__ = ["compile_regexp"]
-
 _FLAGS = "ims"
 
 # `g` and `y` affect repeated searches only, and `d` affects only the result of a match. `u` hardly affects the syntax that is

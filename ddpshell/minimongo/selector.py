@@ -34,21 +34,6 @@ from .values import (
     whole_number,
 )
 
-__all__ = [
-    "Matcher",
-    "Selector",
-    "bits",
-    "compile_selector",
-    "equality",
-    "inequality",
-    "mod",
-    "of_type",
-    "parse_regex",
-    "regexp",
-    "selected_id",
-    "size",
-]
-
 #: Conditions on fields, or the id of one document.
 Selector: TypeAlias = Mapping[str, EJSONValue] | str | float | ObjectID
 

@@ -14,25 +14,6 @@ from typing import Any, Final, TypeAlias, TypeGuard
 from ..ejson import Custom, Date, ObjectID, RegExp, date_to_ms
 from ..exceptions import QueryError
 
-__all__ = [
-    "MISSING",
-    "Branches",
-    "ValueType",
-    "checked_copy",
-    "compare",
-    "element_index",
-    "fields_of",
-    "is_index",
-    "is_number",
-    "is_plain_object",
-    "is_truthy",
-    "look_up",
-    "sort_key",
-    "type_of",
-    "unknown_name",
-    "whole_number",
-]
-
 
 class _Missing:
     def __repr__(self) -> str:

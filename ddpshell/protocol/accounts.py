@@ -15,19 +15,6 @@ from msgspec import Struct
 from ..ejson import EJSONValue
 from ..exceptions import LoginError, MethodError, TwoFactorError
 
-__all__ = [
-    "LoginToken",
-    "UserSelector",
-    "account_options",
-    "digest",
-    "login_error",
-    "login_token",
-    "password_login",
-    "resume_login",
-    "token_may_be_valid",
-    "wants_wrapped_code",
-]
-
 #: Selects a user: a user name, an e-mail address (a string with `@`), or an object with exactly one of the keys `id`,
 #: `username` and `email` (A1, A18).
 UserSelector: TypeAlias = str | Mapping[str, str]

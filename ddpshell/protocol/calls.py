@@ -41,9 +41,6 @@ from .events import CallAnswered, CallFinished, SessionEvent, Warned
 from .messages import ABSENT, Method, Raw, Result, Updated
 from .server_error import server_error
 
-__all__ = ["CALL_TABLE", "Call", "CallInput", "CallState", "Calls", "Gate", "OutstandingCalls"]
-
-
 # Calls that log in, or help to: they are never made in a user's name.
 _FOR_NO_USER = frozenset({"login", "createUser", "forgotPassword", "resetPassword", "verifyEmail"})
 

@@ -81,16 +81,6 @@ from .random_stream import random_id
 from .server_error import NO_REQUEST, Refusals, server_error
 from .subscriptions import LiveSubscription, LiveSubscriptions
 
-__all__ = [
-    "HEARTBEAT_INTERVAL",
-    "HEARTBEAT_TIMEOUT",
-    "SESSION_TABLE",
-    "SUPPORTED_VERSIONS",
-    "ClientSession",
-    "SessionInput",
-    "SessionState",
-]
-
 #: The versions that the client speaks, best first (C1).
 SUPPORTED_VERSIONS = ("1", "pre2", "pre1")
 

@@ -24,24 +24,6 @@ from ..ejson.json_text import JSONValue
 from ..exceptions import EJSONError
 from .messages import ClientMessage, Message, Raw, ServerMessage
 
-__all__ = [
-    "UNDEFINED_ID",
-    "DocumentID",
-    "UnrecognizedMessage",
-    "decode",
-    "decode_all",
-    "decode_client",
-    "decode_document_id",
-    "ejson_text",
-    "ejson_value",
-    "encode",
-    "encode_document_id",
-    "json_value",
-    "member_sizes",
-    "outermost_strings",
-]
-
-
 #: The id of a document. Meteor generates strings and ObjectIDs; Mongo allows more. Do not use it as the key of a dict,
 #: because `True == 1` in Python; use the text form instead.
 DocumentID: TypeAlias = "str | ObjectID | int | float | bool | None | Custom"

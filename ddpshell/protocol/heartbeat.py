@@ -18,8 +18,6 @@ from . import codec
 from .events import PongReceived
 from .messages import ABSENT, Ping, Pong, Raw
 
-__all__ = ["PONG_LIMIT", "Heartbeat", "HeartbeatAction", "Pings"]
-
 #: The most characters of unsent pongs.
 PONG_LIMIT = 1 << 20
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-__all__ = ["Alea", "RandomSource", "RandomStream", "pick", "random_hex", "random_id", "random_secret"]
-
 #: A source of randomness: each call returns a number from 0 up to, but not including, 1.
 RandomSource: TypeAlias = Callable[[], float]
 

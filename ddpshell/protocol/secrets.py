@@ -13,8 +13,6 @@ from typing import Final, cast
 from ..ejson import Custom, EJSONValue, JSONValue, json_text
 from ..exceptions import EJSONError
 
-__all__ = ["MASK", "is_secret_name", "mask", "mask_params", "mask_text", "mask_url", "takes_credentials"]
-
 #: The replacement of a secret.
 MASK: Final = "***"
 

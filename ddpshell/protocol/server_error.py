@@ -11,8 +11,6 @@ from ..exceptions import EJSONError, MethodError, RateLimited, ServerError
 from .codec import json_value
 from .messages import Raw
 
-__all__ = ["NO_REQUEST", "Refusals", "is_unknown_name", "quoted", "server_error"]
-
 _KEYS = {"error", "reason", "details", "message"}
 
 # Meteor's sentences for an unknown name (S21, S32).

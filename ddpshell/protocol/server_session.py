@@ -34,21 +34,6 @@ from . import codec
 from .heartbeat import Heartbeat, HeartbeatAction
 from .messages import ABSENT, Connected, Error, Failed, Message, Ping, Pong, Raw
 
-__all__ = [
-    "SUPPORTED_VERSIONS",
-    "ConnectReceived",
-    "EndReason",
-    "HeartbeatTimedOut",
-    "MessageRefused",
-    "MethodReceived",
-    "ServerEvent",
-    "ServerSession",
-    "ServerSessionState",
-    "SessionEnded",
-    "SubReceived",
-    "UnsubReceived",
-]
-
 #: The versions that the server speaks, best first (S2).
 SUPPORTED_VERSIONS = ("1", "pre2", "pre1")
 

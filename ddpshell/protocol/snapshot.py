@@ -13,8 +13,6 @@ from ..exceptions import EJSONError
 from .codec import DocumentID, decode_document_id, ejson_value
 from .messages import Raw
 
-__all__ = ["Document", "Fields", "Snapshot", "Stored", "decode_fields", "printable"]
-
 #: A document as applications see it: its fields and its `_id`.
 Document: TypeAlias = dict[str, Any]
 

@@ -15,24 +15,6 @@ from msgspec import Struct
 from ..ejson import JSONValue, json_text
 from ..exceptions import EJSONError, RemoteProtocolError
 
-__all__ = [
-    "BROKEN_FRAMING",
-    "HEARTBEAT_FRAME",
-    "NORMAL_CLOSURE",
-    "OPEN_FRAME",
-    "Close",
-    "Frame",
-    "Heartbeat",
-    "Ignored",
-    "Messages",
-    "Open",
-    "first_text",
-    "frame",
-    "frame_for_client",
-    "unframe",
-    "unframe_from_client",
-]
-
 
 class Open(Struct, frozen=True):
     """`o`: the session is open. It is the first frame, and comes once."""

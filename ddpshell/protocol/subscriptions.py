@@ -17,8 +17,6 @@ from . import codec
 from .events import SubscriptionStopped
 from .messages import Unsub
 
-__all__ = ["SUBSCRIPTION_TABLE", "LiveSubscription", "LiveSubscriptions", "SubscriptionInput", "SubscriptionState"]
-
 
 class SubscriptionState(Enum):
     """The state of a subscription, as its subscriber sees it."""

@@ -13,8 +13,6 @@ import msgspec
 from ..exceptions import InvalidURL
 from .random_stream import RandomSource, pick
 
-__all__ = ["Endpoint", "parse_url"]
-
 # The schemes, and whether each uses TLS.
 _SCHEMES = {"ws": False, "wss": True, "http": False, "https": True}
 # Meteor's old schemes for SockJS. A `*` in the host stands for a random digit (U1).

@@ -17,8 +17,6 @@ from ..ejson import json_text
 from ..exceptions import EJSONError, InvalidURL
 from .urls import Endpoint, parse_url
 
-__all__ = ["PageFacts", "blocking_policy", "page_facts", "page_path", "socket_of"]
-
 _CONFIG = re.compile(
     r"__meteor_runtime_config__\s*=\s*(?:JSON\.parse\(decodeURIComponent\((\"[^\"]*\")\)\)|(\{.*?\}))\s*[;<\n]"
 )

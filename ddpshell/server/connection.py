@@ -39,8 +39,6 @@ from .runtime import Runtime, may_wait, wake_up_now
 from .subscriptions import Subscriptions
 from .transport import Socket
 
-__all__ = ["Connection", "Connections"]
-
 logger = logging.getLogger(__name__)
 
 # If more characters than this wait for a slow reader, the worker thread that publishes to it waits, too.

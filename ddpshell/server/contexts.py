@@ -20,20 +20,6 @@ from ..protocol.random_stream import RandomStream
 from .handlers import Handler, result_or_error, result_or_error_async
 from .merge_box import Change
 
-__all__ = [
-    "Client",
-    "ClientSubscriptions",
-    "ConnectionHandle",
-    "MethodInvocation",
-    "Publishable",
-    "Subscription",
-    "client_address",
-    "current_invocation",
-    "invoke",
-    "invoke_async",
-    "visible_headers",
-]
-
 # U19
 _VISIBLE_HEADERS = (
     "accept-language",

@@ -20,8 +20,6 @@ from .meteor.collection import Collection, Cursor
 from .registrations import Options
 from .server import Server
 
-__all__ = ["demo_server"]
-
 Result = TypeVar("Result")
 
 #: How many bytes of text fit into one message (U17).

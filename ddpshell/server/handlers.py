@@ -21,24 +21,6 @@ from ..protocol import codec
 from ..protocol.messages import ABSENT, Raw
 from ..protocol.server_error import server_error
 
-__all__ = [
-    "NULL",
-    "EncodedError",
-    "Handler",
-    "HandlerFunction",
-    "MatchError",
-    "Null",
-    "application_traceback",
-    "call_all",
-    "check",
-    "describe_position",
-    "result_or_error",
-    "result_or_error_async",
-    "result_text",
-    "visible_error",
-    "wire_error",
-]
-
 logger = logging.getLogger(__name__)
 
 #: A plain function or an `async def`. The application decides which parameters it has.

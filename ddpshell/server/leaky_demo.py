@@ -13,8 +13,6 @@ from .meteor.accounts import User
 from .meteor.collection import Collection, Cursor
 from .server import Server
 
-__all__ = ["leaky_demo_server"]
-
 _USERS = {"alice": User("wonderland", email="alice@example.com", id="alice-in-wonderland")}
 
 _DOCUMENTS: Mapping[str, tuple[Mapping[str, EJSONValue], ...]] = {

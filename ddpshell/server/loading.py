@@ -10,8 +10,6 @@ from pathlib import Path
 from ..exceptions import CommandError
 from .server import Server, being_loaded
 
-__all__ = ["ServedApp", "load_app"]
-
 
 def load_app(path: str, name: str | None = None, module: str | None = None) -> Server:
     """Run a Python file and return the `Server` that it makes: the variable `server`, or the only server among its variables.

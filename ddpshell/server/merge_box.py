@@ -21,8 +21,6 @@ from msgspec import Struct
 from .. import ejson
 from ..ejson import EJSONValue
 
-__all__ = ["Change", "MergeBox", "PublicationStrategy", "differing"]
-
 Fields: TypeAlias = dict[str, EJSONValue]
 
 

@@ -25,8 +25,6 @@ from .registrations import ActivityKind, Attempt, call_hooks
 from .runtime import Runtime
 from .subscriptions import Subscriptions
 
-__all__ = ["MessageQueue"]
-
 logger = logging.getLogger(__name__)
 
 # The most characters of one client's messages that can wait. Decoded, they take up to twenty times as much memory.

@@ -12,8 +12,6 @@ import ipaddress
 import re
 from collections.abc import Iterable
 
-__all__ = ["Origins", "Verdict", "normalized"]
-
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(?::([0-9]{1,5}))?", re.ASCII)
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}

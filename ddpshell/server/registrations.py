@@ -18,18 +18,6 @@ from .handlers import Handler, HandlerFunction, visible_error
 from .merge_box import PublicationStrategy
 from .origins import Origins
 
-__all__ = [
-    "Activity",
-    "ActivityKind",
-    "Attempt",
-    "Frame",
-    "MessageHook",
-    "Options",
-    "RateLimiter",
-    "Registrations",
-    "call_hooks",
-]
-
 logger = logging.getLogger(__name__)
 
 

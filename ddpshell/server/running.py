@@ -20,8 +20,6 @@ from .registrations import Frame, Registrations, call_hooks
 from .runtime import Runtime, Workers
 from .transport import Endpoints, Socket
 
-__all__ = ["Running"]
-
 logger = logging.getLogger(__name__)
 
 #: The error numbers of accept() when the process has too many open files.

@@ -22,8 +22,6 @@ from ..clock import SystemClock, wait_in_parts
 from .handlers import describe_position, result_or_error
 from .registrations import Registrations
 
-__all__ = ["Runtime", "Workers", "may_wait", "others_waiting", "wake_up_now"]
-
 logger = logging.getLogger(__name__)
 
 

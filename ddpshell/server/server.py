@@ -24,8 +24,6 @@ from .registrations import Activity, Frame, MessageHook, Options, RateLimiter, R
 from .running import Running
 from .transport import Socket
 
-__all__ = ["Server", "being_loaded"]
-
 Function = TypeVar("Function", bound=HandlerFunction)
 
 #: Whether this context runs an application's file to get its server, which the caller starts afterwards.

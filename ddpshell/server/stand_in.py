@@ -34,8 +34,6 @@ from .handlers import EncodedError
 from .registrations import Options
 from .server import Server
 
-__all__ = ["LoopTime", "StandIn"]
-
 #: Running calls and subscriptions with later changes only wait, so there can be many of them.
 _OUTSTANDING_LIMIT = 1_000_000
 

@@ -19,8 +19,6 @@ from .registrations import ActivityKind
 from .runtime import Runtime
 from .transport import SharedText
 
-__all__ = ["Subscriptions"]
-
 
 class Subscriptions:
     """The subscriptions of one client. All methods can be called from any thread; `lock` is the connection's lock.

@@ -20,8 +20,6 @@ import pytest
 from .demo import demo_server
 from .server import Server
 
-__all__ = ["ddp_demo_server", "ddp_server", "run_ddp_server"]
-
 
 @pytest.fixture
 def run_ddp_server() -> Iterator[Callable[[Server], Server]]:

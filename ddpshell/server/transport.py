@@ -26,8 +26,6 @@ from ..exceptions import RemoteProtocolError
 from ..protocol import sockjs
 from .origins import Origins, Verdict
 
-__all__ = ["Endpoints", "SharedText", "Socket", "SocketOwner", "text_frame"]
-
 logger = logging.getLogger(__name__)
 
 #: How many bytes the transport's write buffer can have before the owner must pause.

@@ -16,7 +16,6 @@ from ..text.prose import duration
 if TYPE_CHECKING:
     from ..client import Client
 
-__all__ = ["CallTimer"]
 
 # The commands that the shell can name. Older ones can no longer hold up a call.
 _MAX_COMMANDS = 1000

@@ -24,8 +24,6 @@ from .registry import Invocation, Role
 from .replies import ChangeFeed, Documents, Message, PendingReply, Reply, Result
 from .state import UNCONFIRMED, LoggedCommand, Shell
 
-__all__ = ["dispatch", "dispatch_text"]
-
 # Seconds between two looks for signals: a signal just before a wait does not end the wait.
 _SIGNAL_INTERVAL = 0.1
 

@@ -19,8 +19,6 @@ from .replies import Documents, Result
 if TYPE_CHECKING:
     from ..client import Subscription
 
-__all__ = ["MAX_RESULTS", "Job", "Jobs", "Results", "SubscriptionEntry", "Subscriptions", "Watch"]
-
 
 # ------------------------------------------------------------------------------------------------ pending answers
 

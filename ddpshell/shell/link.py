@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from ..client import Client
     from ..client.events import DocumentEvent
 
-__all__ = ["DISCONNECT_TIMEOUT", "Connect", "Hooks", "Profile", "ServerLink"]
 
 #: Seconds that a shell which ends waits for a logout, and for each program that it feeds.
 DISCONNECT_TIMEOUT = 2.0

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ..client.collection import Collection
     from ..client.events import Event
 
-__all__ = ["LiveTable", "observe", "observe_all"]
 
 #: Seconds for which a changed cell is lit.
 LIT_SECONDS = 1.0

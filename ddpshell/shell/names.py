@@ -15,8 +15,6 @@ from ..text.prose import closest
 from .parser import Line, parse
 from .registry import Registry, Role, given
 
-__all__ = ["Names"]
-
 #: Limits per collection and for all. A server can make up as many names as it likes.
 MAX_FIELDS = 200
 MAX_NAMES = 1000

@@ -20,8 +20,6 @@ from .parser import Line, Redirection
 from .replies import Message, Reply, exact_text, note
 from .settings import Settings
 
-__all__ = ["MAX_WAITING_LINES", "FileOutput", "Output", "ProgramOutput", "Stream", "ending"]
-
 #: Lines that may wait for a program that reads slowly.
 MAX_WAITING_LINES = 100_000
 

@@ -34,8 +34,6 @@ from ..text.literals import (
     read_file,
 )
 
-__all__ = ["Continuation", "Line", "Redirection", "Word", "is_open", "is_private", "parse", "reparse"]
-
 
 class Word(Struct, frozen=True):
     """One word.

@@ -25,31 +25,6 @@ from ..exceptions import CommandError
 from ..text.prose import closest
 from .parser import Line, Word
 
-__all__ = [
-    "Collection",
-    "Command",
-    "CommandName",
-    "Count",
-    "Examples",
-    "Fields",
-    "File",
-    "Flag",
-    "Invocation",
-    "Method",
-    "Number",
-    "Parameter",
-    "Publication",
-    "Registry",
-    "Role",
-    "Seconds",
-    "Selector",
-    "Setting",
-    "Text",
-    "Value",
-    "command",
-    "given",
-]
-
 
 class Role(Enum):
     """The kind of a parameter. The value is its name in usage lines."""

@@ -21,8 +21,6 @@ from .state import Shell
 from .terminal.display import Display, ScreenDisplay
 from .terminal.printer import Printer
 
-__all__ = ["ANSWER_TIMEOUT", "interact", "run_shell"]
-
 #: Seconds that a shell which is left waits for the answers of pending calls.
 ANSWER_TIMEOUT = 3.0
 

@@ -20,23 +20,6 @@ from ..text.prose import cell_width, duration, omission, plural, point_at, wrapp
 from ..text.tables import styled_table, table_lines
 from .settings import Settings
 
-__all__ = [
-    "ChangeFeed",
-    "Documents",
-    "Message",
-    "NoResult",
-    "PendingReply",
-    "Reply",
-    "Result",
-    "aligned",
-    "error_text",
-    "exact_text",
-    "note",
-    "screen_text",
-    "tagged",
-    "with_time",
-]
-
 # How to see the rest of a value.
 _ADVICE = "use `full`"
 

@@ -15,8 +15,6 @@ from .parser import Continuation, Line, parse
 from .registry import given
 from .state import Shell
 
-__all__ = ["ScriptOutcome", "run_script", "session_script"]
-
 # Commands whose arguments are the numbers of other commands.
 _TAKES_NUMBERS = frozenset({"cancel", "full", "unsub", "unwatch", "wait"})
 _NUMBER = re.compile(r"([\[$]?)([0-9]{1,9})")

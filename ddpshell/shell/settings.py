@@ -11,8 +11,6 @@ from ..text.formatting import Limits
 from ..text.palette import THEMES, styles_of
 from ..text.prose import closest
 
-__all__ = ["SETTINGS", "Setting", "Settings"]
-
 _SWITCH = ("on", "off")
 
 # Levels of nesting that are shown of one value.

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ..client import Client
     from .call_timing import CallTimer
 
-__all__ = ["UNCONFIRMED", "Interrupts", "LoggedCommand", "Shell", "Terminal"]
 
 #: Seconds after which a result is shown even if the server has not confirmed its writes (C79).
 UNCONFIRMED = 30.0

@@ -12,8 +12,6 @@ import ipaddress
 import re
 from collections.abc import Callable
 
-__all__ = ["MAX_HEAD", "Body", "HTTPReader", "Head", "HeadError", "Translation", "is_own_host"]
-
 #: The maximum size of the head of a request or a response, in bytes. Node accepts 16 KiB.
 MAX_HEAD = 1 << 16
 

@@ -25,8 +25,6 @@ from ..protocol.urls import Endpoint
 from .http import Body, Head, HeadError, HTTPReader, Translation
 from .messages import Closed, Opened, Passed, Problem, Request, Side, TapEvent
 
-__all__ = ["Link", "Upstream"]
-
 # The paths of WebSockets with DDP (U4, U5). Meteor's hot reloading has a WebSocket of its own.
 _DDP_PATH = re.compile(r"(?!.*/__meteor__hmr__/)[^?]*/websocket/?(?:\?.*)?")
 

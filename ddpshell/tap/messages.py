@@ -10,8 +10,6 @@ from msgspec import Struct
 from ..client.network.frames import MAX_MESSAGE, CloseFrame, FrameReader, LargeMessage, masked
 from ..exceptions import RemoteProtocolError
 
-__all__ = ["Closed", "Conversation", "Opened", "Passed", "Problem", "Request", "Side", "TapEvent", "Unmasker"]
-
 _MASKED = 0x80
 
 

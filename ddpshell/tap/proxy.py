@@ -19,8 +19,6 @@ from .http import Translation
 from .link import Link, Upstream
 from .messages import Problem
 
-__all__ = ["Tap"]
-
 
 class Tap:
     """A proxy in front of one server, with a thread of its own.

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-__all__ = ["LOST", "Bin", "bar", "bins_of", "histogram_lines", "line_of_blocks"]
-
 #: Stands for a value that is missing.
 LOST = "×"
 

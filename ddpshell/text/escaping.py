@@ -14,8 +14,6 @@ from __future__ import annotations
 import functools
 import re
 
-__all__ = ["escape_json", "escape_json_line", "escape_line", "escape_text", "quote"]
-
 _HARMFUL = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 except for tab and newline, DEL, C1
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction

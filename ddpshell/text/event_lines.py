@@ -18,8 +18,6 @@ from .literals import as_argument, as_name
 from .palette import StyledText
 from .prose import omission, plural
 
-__all__ = ["change_line", "colored_json", "event_to_value", "frame_line", "others_line", "time_of_day"]
-
 #: Longer frames are not colored, since coloring takes about a microsecond for each character.
 _MOST_COLORED = 10_000
 

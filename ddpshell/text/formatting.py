@@ -23,18 +23,6 @@ from .literals import CONSTANTS
 from .palette import StyledText
 from .prose import omission
 
-__all__ = [
-    "NO_LIMITS",
-    "Fragment",
-    "Limits",
-    "colored_tokens",
-    "colored_value",
-    "exact_value",
-    "format_value",
-    "token_style",
-    "value_fragments",
-]
-
 #: The name of a style in the palette, and text.
 Fragment: TypeAlias = tuple[str, str]
 

@@ -22,8 +22,6 @@ from ..ejson.json_text import JSONValue
 from ..ejson.values import MAX_DATE_MS, date_from_text
 from ..exceptions import EJSONError
 
-__all__ = ["CONSTRUCTORS", "FileContent", "Token", "TokenKind", "tokens"]
-
 # Longer integers are infinite, as in `json_text` and in JavaScript (E31).
 _MAX_INTEGER_DIGITS = 4300
 

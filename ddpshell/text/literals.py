@@ -37,29 +37,6 @@ from ..exceptions import CommandError, EJSONError
 from .escaping import quote
 from .grammar import CONSTRUCTORS, FileContent, Token, TokenKind, tokens
 
-__all__ = [
-    "CONSTANTS",
-    "MAX_SIZE",
-    "Expected",
-    "Files",
-    "Reading",
-    "Variables",
-    "as_argument",
-    "as_name",
-    "is_path",
-    "means_itself",
-    "opens_literal",
-    "parse",
-    "parse_argument",
-    "part_of",
-    "read",
-    "read_file",
-    "read_text",
-    "read_value",
-    "text_of",
-]
-
-
 #: Returns the value of a variable, given its text (`$1.title`), or raises a CommandError without a position.
 Variables: TypeAlias = Callable[[str], EJSONValue]
 

@@ -14,8 +14,6 @@ from typing import TypeAlias
 
 from .escaping import escape_text
 
-__all__ = ["STYLES", "THEMES", "StyledText", "named_style", "plain", "styles_of", "terminal_text"]
-
 #: Pieces of text, each with the name of its style; "" is the terminal's default.
 StyledText: TypeAlias = list[tuple[str, str]]
 

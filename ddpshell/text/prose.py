@@ -11,19 +11,6 @@ from collections.abc import Iterable
 
 from .palette import StyledText, plain
 
-__all__ = [
-    "cell_width",
-    "clip",
-    "closest",
-    "duration",
-    "milliseconds",
-    "omission",
-    "padded",
-    "plural",
-    "point_at",
-    "wrapped",
-]
-
 _ELLIPSIS = "…"
 
 # The text before the last column of a line with columns.

@@ -16,8 +16,6 @@ from .formatting import NO_LIMITS, Fragment, Limits, format_value
 from .literals import CONSTANTS, means_itself
 from .prose import cell_width, clip, omission, padded, plural
 
-__all__ = ["cell_text", "styled_table", "table_lines"]
-
 _GAP = "  "
 _NARROWEST = 8  # the least width of a column that is cut
 

@@ -31,8 +31,6 @@ from ..process import CheckFailed, Process, Progress
 from ..settings import ConnectionSettings, settings_of, state_file
 from ..types import FileName
 
-__all__ = ["audit", "read_names"]
-
 _Publication: TypeAlias = tuple[str, Sequence[EJSONValue]]
 
 # Seconds that the server has to send documents for which no client asks.

@@ -39,8 +39,6 @@ from ..process import ExitCode, Process, Progress, Terminated
 from ..settings import settings_of
 from ..types import FileName, OutputFile, PositiveNumber
 
-__all__ = ["batch"]
-
 # Results of so many bytes are not collected further, but printed.
 _MOST_TOGETHER = 1 << 20
 

@@ -45,8 +45,6 @@ from ..process import ExitCode, Process, Progress, Terminated, file_errors
 from ..settings import ConnectionSettings, settings_of
 from ..types import ReadableFile, Seconds, SettingType
 
-__all__ = ["bench"]
-
 # The length of a test that has neither a number of requests nor a length, in seconds.
 _SECONDS = 10.0
 

@@ -10,8 +10,6 @@ from ..group import Command
 from ..options import ARGUMENTS, GRAMMAR, METHOD_NAME, flag, option, shared_options
 from ..process import Process
 
-__all__ = ["call"]
-
 
 def _call(process: Process, method: str, words: tuple[str, ...], **options: Any) -> None:
     from ..method_call import call_method  # completion and the help do not need the client

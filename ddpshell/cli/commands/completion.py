@@ -21,8 +21,6 @@ from click.shell_completion import (
 from ..group import Command
 from ..process import Process
 
-__all__ = ["COMPLETE_VARIABLE", "SHELLS", "complete", "completion", "script"]
-
 #: The variable that the scripts set when they call `ddp`: the shell, and what to print.
 COMPLETE_VARIABLE = "_DDP_COMPLETE"
 

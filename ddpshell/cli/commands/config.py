@@ -29,8 +29,6 @@ from ..process import Process
 from ..settings import DEFAULT, ResolvedSettings, ResolvedValue, config_file, is_there, named_config_file, resolve
 from ..types import SETTING_TYPES, Pairs, TOMLValue
 
-__all__ = ["config"]
-
 _MASK = "***"
 
 

@@ -18,8 +18,6 @@ from ..settings import ConnectionSettings, resolve
 if TYPE_CHECKING:
     from ...server import Server
 
-__all__ = ["demo"]
-
 
 def _demo(process: Process, words: tuple[str, ...], leaky: bool, tour: bool) -> None:
     if tour and words:

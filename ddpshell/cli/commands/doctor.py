@@ -18,8 +18,6 @@ from ..process import Process, Progress
 from ..settings import settings_of
 from ..types import Size
 
-__all__ = ["doctor"]
-
 _STYLES: dict[Status, str] = {"ok": "good", "warn": "state", "fail": "error", "skip": "note"}
 # The exit codes of monitoring plugins, by the verdict (Monitoring Plugins Development Guidelines).
 _CHECK_CODES: dict[Status, tuple[int, str]] = {"ok": (0, "OK"), "warn": (1, "WARNING"), "fail": (2, "CRITICAL")}

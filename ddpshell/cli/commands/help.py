@@ -19,8 +19,6 @@ from ..options import OUTPUT_OPTIONS, NameType
 from ..output import Console
 from ..process import Process
 
-__all__ = ["help", "render_markdown", "topics"]
-
 _FOLDER = Path(__file__).parents[2] / "manual"
 
 # The widest lines that are easy to read.

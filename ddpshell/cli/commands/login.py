@@ -24,8 +24,6 @@ from ..process import Process
 from ..settings import ConnectionSettings
 from ..types import SecretFile, Text
 
-__all__ = ["login"]
-
 
 def _login(process: Process, user: str | None, is_id: bool, code_file: str | None, lists: bool) -> None:
     if lists:

@@ -15,8 +15,6 @@ from ..options import flag, shared_options
 from ..process import Process
 from ..settings import ConnectionSettings, check_alone, settings_of
 
-__all__ = ["logout"]
-
 
 def _logout(process: Process, local: bool, of_all: bool) -> None:
     if of_all:

@@ -24,8 +24,6 @@ from ..process import ExitCode, Process, Terminated
 from ..settings import settings_of
 from ..types import Seconds
 
-__all__ = ["Summary", "ping"]
-
 
 def _ping(process: Process, count: int | None, interval: float, wait: float, histogram: bool) -> int:
     settings = settings_of(process)

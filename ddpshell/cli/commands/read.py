@@ -26,8 +26,6 @@ from ..output import Console
 from ..process import Process, Progress, file_errors
 from ..types import OutputFile, ReadableFile, Seconds
 
-__all__ = ["read"]
-
 # The columns of the table of subscriptions, besides the name.
 _SUB_COLUMNS = ("count", "errors", "ready_ms", "documents", "bytes", "unanswered")
 

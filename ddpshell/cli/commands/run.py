@@ -9,8 +9,6 @@ from ..options import ValueType, flag, shared_options
 from ..process import Process
 from ..types import FileName
 
-__all__ = ["run"]
-
 
 def _run(process: Process, file: str, keep_going: bool) -> int:
     from ..shell_session import opened_script, run_lines  # completion and the help do not need the shell

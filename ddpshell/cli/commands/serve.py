@@ -34,8 +34,6 @@ from ..output import Console, OutputFormat
 from ..process import Process, file_errors
 from ..types import FileName, PositiveNumber, ReadableFile
 
-__all__ = ["ServerLog", "announce", "listening", "outcome", "serve", "what"]
-
 #: Seconds between checks whether a file has changed.
 _RELOAD_INTERVAL = 0.5
 

@@ -6,8 +6,6 @@ from ..group import Command
 from ..options import shared_options
 from ..process import Process
 
-__all__ = ["shell"]
-
 
 def _shell(process: Process) -> int:
     from ..shell_session import open_shell  # completion and the help do not need the shell

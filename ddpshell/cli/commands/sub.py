@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ...analysis.recording import Entry
     from ...client.events import Event
 
-__all__ = ["sub"]
 
 Compiled = TypeVar("Compiled")
 

@@ -48,8 +48,6 @@ from ..settings import ConnectionSettings, check_alone
 from ..types import SettingType
 from .serve import listening
 
-__all__ = ["tap"]
-
 # The bytes that can wait to be shown before the proxy stops reading.
 _MOST_WAITING = 1 << 22
 

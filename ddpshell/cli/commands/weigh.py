@@ -24,8 +24,6 @@ from ..settings import settings_of
 from ..subscription import observe_until_ready
 from ..types import ReadableFile, Size, TimeLimit
 
-__all__ = ["weigh"]
-
 # The length of a bar that stands for all bytes.
 _BAR = 30
 

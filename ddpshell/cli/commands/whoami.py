@@ -11,8 +11,6 @@ from ..options import shared_options
 from ..process import Process
 from ..settings import settings_of
 
-__all__ = ["whoami"]
-
 
 def _whoami(process: Process) -> None:
     settings = settings_of(process)

@@ -27,7 +27,6 @@ from .waiting import Address, Waiter, look_up_host, lookup_problem
 if TYPE_CHECKING:
     from .proxy import Proxy
 
-__all__ = ["ConnectOptions", "WebSocketConnector"]
 
 # The address families for each `ip_version`.
 # What `connect_ex` returns while a connection is being made; on Windows another code.

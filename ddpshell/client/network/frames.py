@@ -14,19 +14,6 @@ from msgspec import Struct
 
 from ...exceptions import RemoteProtocolError
 
-__all__ = [
-    "MAX_MESSAGE",
-    "CloseFrame",
-    "FrameReader",
-    "Incoming",
-    "LargeMessage",
-    "PingFrame",
-    "close_frame",
-    "masked",
-    "pong_frame",
-    "text_frames",
-]
-
 #: The default maximum size of a message in bytes, the same as in Meteor's own WebSocket library (U17).
 MAX_MESSAGE = 0x3FFFFFF
 

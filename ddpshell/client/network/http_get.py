@@ -27,8 +27,6 @@ from .upgrade import (
 )
 from .waiting import Waiter
 
-__all__ = ["Answer", "http_get"]
-
 # The maximum size of a body in bytes; the rest is not read. The part of Meteor's page that matters is at its beginning.
 _MAX_BODY = 1 << 19
 

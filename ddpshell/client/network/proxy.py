@@ -25,8 +25,6 @@ from ...protocol.urls import Endpoint, parse_url
 from .tls import ByteStream, PatientStream
 from .waiting import Waiter, look_up_host, lookup_problem
 
-__all__ = ["Proxy", "bypasses_proxy", "is_loopback", "open_tunnel", "parse_proxy", "proxy_variable"]
-
 # For each scheme: the protocol, and the default port.
 _SCHEMES = {
     "http": ("http", 80),

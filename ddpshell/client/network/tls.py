@@ -14,21 +14,6 @@ from msgspec import Struct
 from ...exceptions import ConnectError
 from .waiting import Waiter
 
-__all__ = [
-    "READ_SIZE",
-    "ByteStream",
-    "Certificate",
-    "PatientStream",
-    "TLSOptions",
-    "blocked_on",
-    "certificates",
-    "is_tls_error",
-    "tls_context",
-    "tls_error",
-    "wrap_tls",
-]
-
-
 Value = TypeVar("Value")
 
 #: The maximum number of bytes for one read while a connection is made.

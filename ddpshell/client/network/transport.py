@@ -24,8 +24,6 @@ from .frames import (
 from .tls import ByteStream, blocked_on
 from .waiting import Waiter
 
-__all__ = ["Connector", "Transport", "WebSocketTransport"]
-
 # The bytes for one read of a socket: enough for thousands of messages, and few enough to answer a ping between two reads.
 READ_SIZE = 1 << 18
 # Seconds that `close` waits until the server has read the goodbye.

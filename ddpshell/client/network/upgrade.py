@@ -23,22 +23,6 @@ from ...protocol.urls import Endpoint
 from .tls import READ_SIZE, ByteStream, PatientStream, blocked_on, is_tls_error, tls_error
 from .waiting import Interrupted, Waiter
 
-__all__ = [
-    "HEADERS_END",
-    "MAX_HANDSHAKE",
-    "STATUS_LINE",
-    "TLS_ALERT",
-    "HandshakeOptions",
-    "closed_error",
-    "header_text",
-    "header_value",
-    "is_reserved",
-    "load_library",
-    "request_headers",
-    "unchunked",
-    "upgrade",
-]
-
 # The maximum size of an answer's headers in bytes; real answers are far smaller.
 MAX_HANDSHAKE = 1 << 18
 # The maximum seconds and bytes for the first line of a refusal's body, whatever its Content-Length is.

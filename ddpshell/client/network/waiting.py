@@ -11,8 +11,6 @@ from typing import Any, Protocol, TypeAlias
 
 from ...clock import Clock
 
-__all__ = ["Address", "Interrupted", "Selectable", "Waiter", "look_up_host", "lookup_problem"]
-
 
 class Selectable(Protocol):
     """A socket, or an object that has a file number like one."""

@@ -27,8 +27,6 @@ from ..handlers import MatchError, check
 from ..registrations import Registrations
 from .collection import Collection, Cursor
 
-__all__ = ["Accounts", "AccountsOptions", "User"]
-
 _random = random.SystemRandom().random
 
 # One hash takes about 10 ms, which is enough for a server that is not meant for the internet.

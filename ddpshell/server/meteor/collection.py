@@ -37,8 +37,6 @@ from ..merge_box import Change, differing
 from ..registrations import Registrations
 from ..runtime import others_waiting, wake_up_now
 
-__all__ = ["AllowRule", "Collection", "Cursor", "DuplicateID", "Observer", "UpsertResult", "add_mutators"]
-
 logger = logging.getLogger(__name__)
 
 _random = random.SystemRandom().random

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ...logins import SavedLogin
     from ...protocol.accounts import LoginToken
 
-__all__ = ["login", "logout", "user_text", "whoami"]
 
 # Seconds that the prompt waits for a server to ask for a code. If a busy server answers later, an error says what to do.
 _CODE_TIMEOUT = 3.0

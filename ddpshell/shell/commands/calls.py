@@ -26,20 +26,6 @@ from ..state import Shell
 if TYPE_CHECKING:
     from ..call_timing import CallTimer
 
-__all__ = [
-    "apply",
-    "call",
-    "cancel",
-    "chosen_numbers",
-    "named",
-    "pending",
-    "probe",
-    "sub",
-    "subs",
-    "unsub",
-    "wait",
-    "warn_of_losses",
-]
 
 # How much of each argument is shown when a command is listed.
 _SHORT = Limits(items=5, characters=40, depth=2)

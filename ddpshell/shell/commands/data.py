@@ -19,8 +19,6 @@ from ..replies import ChangeFeed, Documents, Message, Result, aligned, note
 from ..state import Shell
 from .calls import chosen_numbers, named, warn_of_losses
 
-__all__ = ["collections", "count", "find", "live", "unwatch", "watch"]
-
 # Seconds to wait until the server has removed the documents of a table that was left.
 _GONE_TIMEOUT = 2.0
 

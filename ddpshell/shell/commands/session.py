@@ -22,8 +22,6 @@ from .accounts import user_text
 if TYPE_CHECKING:
     from ...client import Client, Status
 
-__all__ = ["connect", "debug", "disconnect", "names", "ping", "reconnect", "record", "state_text", "status"]
-
 
 @command(
     examples=[

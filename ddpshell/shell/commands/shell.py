@@ -25,21 +25,6 @@ from .calls import apply, call, cancel, pending, sub, subs, unsub, wait
 from .data import collections, count, find, live, unwatch, watch
 from .session import connect, debug, disconnect, names, ping, reconnect, record, status
 
-__all__ = [
-    "TOPICS",
-    "Topic",
-    "clear",
-    "command_help",
-    "echo",
-    "full",
-    "general_help",
-    "help_",
-    "history",
-    "save",
-    "shell_registry",
-    "source",
-]
-
 
 @command(
     examples=[

@@ -25,8 +25,6 @@ from ..parser import Line, Word, parse
 from ..registry import Command, Parameter, Registry, Role, given
 from ..settings import SETTINGS
 
-__all__ = ["LineCompleter", "LineSuggester", "suggestions"]
-
 _MAX_SUGGESTIONS = 200
 
 

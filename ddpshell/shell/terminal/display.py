@@ -19,8 +19,6 @@ from ..replies import Message, Reply, error_text, exact_text, screen_text, tagge
 from ..settings import Settings
 from .printer import Burst, Printer
 
-__all__ = ["Display", "ScreenDisplay", "ScriptDisplay"]
-
 # The most changes in a row that are listed if they only remove fields, as at the end of a subscription.
 _MAX_CLEARED = 5
 

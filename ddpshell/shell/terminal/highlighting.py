@@ -37,17 +37,6 @@ from ..commands.shell import shell_registry
 from ..parser import Continuation, Line, Word, parse
 from ..registry import Registry, Role, given
 
-__all__ = [
-    "STYLE_TOKENS",
-    "CommandLexer",
-    "SessionLexer",
-    "ShellStyle",
-    "highlighted_line",
-    "highlighted_session",
-    "prompt_style",
-]
-
-
 # ------------------------------------------------------------------------------------------------- typed lines
 
 

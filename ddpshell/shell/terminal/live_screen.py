@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ...client import Client
     from ...client.events import DocumentEvent
 
-__all__ = ["LiveScreen"]
 
 # Seconds between two drawings of changes. Keys are drawn at once.
 _INTERVAL = 0.05

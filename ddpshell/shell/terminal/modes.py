@@ -16,7 +16,6 @@ except ImportError:
 else:
     _termios = termios
 
-__all__ = ["ask_at_terminal", "has_modes", "hidden", "quiet", "sane"]
 
 _LFLAG = 3  # the index of the local modes in the attributes of termios
 

@@ -12,8 +12,6 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 
 from ...text.escaping import escape_text
 
-__all__ = ["PlainScreen", "TerminalOutput", "has_256_colors", "is_terminal", "standard_output"]
-
 
 class TerminalOutput(Vt100_Output):
     """prompt_toolkit's output, which can join several writes into one, so that the user never sees a half-drawn prompt.

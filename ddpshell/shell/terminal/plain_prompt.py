@@ -17,8 +17,6 @@ from .output import PlainScreen
 from .printer import Printer
 from .prompt import prompt_text
 
-__all__ = ["STEPS", "PlainPrompt", "Step", "TourPrompt"]
-
 
 class PlainPrompt:
     """A prompt for terminals that cannot move the cursor (TERM=dumb). The terminal itself edits the line.

@@ -42,8 +42,6 @@ from msgspec import Struct
 from ...text.palette import STYLES, StyledText, terminal_text
 from ...text.prose import plural
 
-__all__ = ["Burst", "Delivery", "Printer", "PromptLine", "Render", "Screen", "State", "Step", "TextQueue"]
-
 #: Renders a text for a number of columns, without a newline at its end. Called on the writer thread.
 Render: TypeAlias = Callable[[int], StyledText]
 

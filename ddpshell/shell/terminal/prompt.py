@@ -44,8 +44,6 @@ from .modes import sane
 from .output import TerminalOutput
 from .printer import Printer
 
-__all__ = ["Prompt", "ShellHistory", "prompt_text", "short_url", "toolbar"]
-
 #: Seconds between two updates of the toolbar.
 _REFRESH = 1.0
 #: Seconds for which the toolbar shows a round trip.
