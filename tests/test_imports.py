@@ -39,7 +39,7 @@ CLIENT = """
 
     ddpshell.ejson ddpshell.ejson.convert ddpshell.ejson.plain_text ddpshell.ejson.values
 
-    concurrent concurrent.futures concurrent.futures._base json json.decoder json.encoder json.scanner
+    concurrent concurrent.futures concurrent.futures._base gc json json.decoder json.encoder json.scanner
 """.split()
 
 #: The modules that `ddp call` loads in addition: the part of the command line without click.
@@ -50,7 +50,7 @@ CALL = """
 
     ddpshell.text ddpshell.text.escaping
 
-    gc signal
+    signal
 """.split()
 
 

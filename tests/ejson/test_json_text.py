@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import math
 import random
@@ -108,6 +110,24 @@ def test_parse_raises_only_ejson_errors(text: str) -> None:
         parse(text)
     except EJSONError:
         return
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+@pytest.mark.parametrize("text", [f"[{'[],' * 50_000}[]]", f"[{'[],' * 50_000}"], ids=["JSON", "not JSON"])
+def test_the_collector_does_not_run_while_a_large_text_is_parsed(
+    text: str, is_enabled: bool, request: pytest.FixtureRequest
+) -> None:
+    phases: list[str] = []
+    request.addfinalizer(gc.enable)
+    gc.collect()
+    (gc.enable if is_enabled else gc.disable)()
+    gc.callbacks.append(lambda phase, _: phases.append(phase))
+    request.addfinalizer(gc.callbacks.pop)
+    with contextlib.suppress(EJSONError):
+        parse(text)
+    assert gc.isenabled() is is_enabled
+    # A collection that is due begins when the next object is made after the text. Each has a start and an end.
+    assert len(phases) <= 2
 
 
 @pytest.mark.parametrize(
