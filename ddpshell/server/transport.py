@@ -372,6 +372,9 @@ class Socket(asyncio.Protocol):
                         self._handle_frame(event, texts)
                     elif isinstance(event, Request):
                         self._handle_request(event)
+                        # If the end of the request was split, `websockets` may have read the beginning of a frame with it.
+                        if not piece.endswith(_END_OF_HEADERS):
+                            self._is_plain = False
             size += sum(map(len, texts[count:]))
             if size > _BATCH:
                 self._deliver(texts)

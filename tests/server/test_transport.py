@@ -16,9 +16,9 @@ from typing import Any, TypeAlias
 
 import pytest
 import websocket
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
-from websockets.frames import Frame, Opcode
+from websockets.frames import Frame, Opcode, apply_mask  # type: ignore[attr-defined]
 
 from ddpshell.server import Options, Server
 from ddpshell.server.transport import Endpoints, SharedText, Socket, text_frame
@@ -367,15 +367,20 @@ _OTHER_FRAMES = st.one_of(
     st.just(Frame(Opcode.TEXT, b"unmasked").serialize(mask=False)),
     st.binary(max_size=10),
 )
+# The mask looks like the beginning of a frame.
+_ODD_FRAME = b"\x81\x8b\x81\x80ab" + apply_mask(b"hello world", b"\x81\x80ab")
 _STREAMS = st.tuples(st.lists(_TEXT_FRAMES, max_size=5), st.lists(_TEXT_FRAMES | _OTHER_FRAMES, max_size=5))
 
 
-@given(_STREAMS, st.integers(0, 8), st.lists(st.integers(1, 400), max_size=20))
+@given(_STREAMS, st.integers(0, 4), st.integers(0, 8), st.lists(st.integers(1, 400), max_size=20))
+@example(([_ODD_FRAME], []), 1, 2, [])
 def test_frames_are_read_and_sent_as_websockets_does(
-    stream: tuple[list[bytes], list[bytes]], in_opening: int, cuts: list[int]
+    stream: tuple[list[bytes], list[bytes]], late: int, in_opening: int, cuts: list[int]
 ) -> None:
     data = b"".join(stream[0] + stream[1])
-    pieces = [_OPENING + data[:in_opening]]
+    # The end of the request can arrive with the first frames.
+    split = len(_OPENING) - late
+    pieces = [_OPENING[:split], _OPENING[split:] + data[:in_opening]] if late else [_OPENING + data[:in_opening]]
     data = data[in_opening:]
     for cut in cuts:
         pieces.append(data[:cut])
