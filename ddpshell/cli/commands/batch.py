@@ -304,8 +304,11 @@ class _Work:
             return 0
         if len(self._due) >= self._options.jobs * _AHEAD:
             self._write_due()
-        room = min(self._options.jobs - len(self._sent), self._options.jobs * _AHEAD - len(self._due))
+        room = self._room_besides_rate()
         return min(room, 1) if self._interval or self._options.fail_fast else room
+
+    def _room_besides_rate(self) -> int:
+        return min(self._options.jobs - len(self._sent), self._options.jobs * _AHEAD - len(self._due))
 
     def _start(self, texts: list[bytes]) -> None:
         lines = [(number, text) for number, text in enumerate(texts, self._line + 1) if text]
@@ -357,7 +360,8 @@ class _Work:
     def _wait(self, file: InputFile | None) -> None:
         first = next(iter(self._sent.values()), None)
         deadline = first.deadline if first is not None else None
-        if self._lines and not self._is_due():
+        # The time of the next call may have come since `_room` looked at the clock. Then the wait ends at once.
+        if self._lines and self._interval and self._may_start() and self._room_besides_rate() > 0:
             deadline = self._next_start if deadline is None else min(deadline, self._next_start)
         events, is_readable = self._queue.take_all_or_read(file, deadline)
         if None in events:

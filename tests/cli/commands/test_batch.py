@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ddpshell.cli.event_queue import EventQueue, InputFile
 from ddpshell.clock import SystemClock
 from ddpshell.text.escaping import escape_json
 from tests.cli.conftest import Command, finished
@@ -459,3 +462,30 @@ def test_calls_are_sent_no_faster_than_the_rate(ddp: Command) -> None:
     assert [answer["result"] for answer in answers(ran.out)] == [str(number) for number in range(6)]
     for rate in ("0", "nan", "-1"):
         assert ddp("batch", "--rate", rate).code == 2
+
+
+@pytest.mark.usefixtures("server")
+def test_a_call_whose_time_comes_between_two_looks_at_the_clock_is_sent(
+    ddp: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = random.Random(1)
+    now, take, ahead = SystemClock.now, EventQueue.take_all_or_read, 0.0
+
+    def later(clock: SystemClock) -> float:
+        nonlocal ahead
+        if threading.current_thread() is threading.main_thread():
+            ahead += steps.uniform(0, 0.05)
+        return now(clock) + ahead
+
+    def take_in_time(
+        queue: EventQueue[object], file: InputFile | None, deadline: float | None = None
+    ) -> tuple[list[object], bool]:
+        taken = take(queue, file, now(SystemClock()) + ahead + PATIENCE if deadline is None else deadline)
+        assert deadline is not None or taken != ([], False), "there was nothing to wait for"
+        return taken
+
+    monkeypatch.setattr(SystemClock, "now", later)
+    monkeypatch.setattr(EventQueue, "take_all_or_read", take_in_time)
+    numbers = list(map(str, range(20)))
+    ran = ddp("batch", "--rate", "10", "--timeout", "0", stdin=lines(*[["upper", number] for number in numbers]))
+    assert [answer["result"] for answer in answers(ran.out)] == numbers
