@@ -120,7 +120,9 @@ class _Described(click.Command):
         """Let METHOD be the first word that is not the value of -S, as in `ddp call -S text METHOD`."""
         names = [str(param.name) for param in self.params if isinstance(param, click.Argument)]
         if len(names) == 2 and isinstance(values.get(names[0]), ExactText):
-            words = [values[names[0]], *values[names[1]]]
+            # Without further words, the value is not a tuple, but click's mark of a value that is not set.
+            others = values[names[1]]
+            words = [values[names[0]], *(others if isinstance(others, tuple | list) else ())]
             at = next((number for number, word in enumerate(words) if not isinstance(word, ExactText)), None)
             if at is None:
                 del values[names[0]]

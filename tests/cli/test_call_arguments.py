@@ -159,6 +159,7 @@ class TestExactText:
 
     def test_an_exact_text_is_never_the_name_of_the_method(self, ddp: Command) -> None:
         assert ddp("call", "-S", "x", "-S", "y").err.startswith("ddp: error: missing METHOD")
+        assert ddp("call", "-S", "x").err.startswith("ddp: error: missing METHOD")
 
     def test_bytes_that_are_not_text_are_reported(self, ddp: Command) -> None:
         assert ddp("call", "echo", "-S", "\udcff").err.startswith("ddp: error: argument 1 is not UTF-8 text")
