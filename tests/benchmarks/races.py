@@ -109,10 +109,11 @@ class Result:
             ratio = f"{goal.value(self):.2f}" if goal.against else ""
             goal_met = goal.bounds + ("" if goal.met(self) else ", missed")
             other = f"{goal.against} {self._spread(goal.against, goal.measure)}" if goal.against else ""
+            own = "" if goal.ours == "ddpshell" else f"{goal.ours} "
             rows.append(
                 (
                     "" if number else self.title,
-                    f"{self._spread(goal.ours, goal.measure)} {unit}",
+                    f"{own}{self._spread(goal.ours, goal.measure)} {unit}",
                     other,
                     ratio,
                     goal_met,

@@ -74,7 +74,7 @@ def test_the_report_has_medians_quartiles_and_ratios_to_the_first() -> None:
 def test_a_row_has_medians_quartiles_and_the_ratio() -> None:
     raced, _ = race({"a": [1, 2, 3, 4, 5], "b": [6000, 6000, 6000, 6000, 123456]}, Goal("time", "a", "b", at_most=0.5))
     [row] = races.run(raced, rounds=5, tiny=False).table().rows
-    assert row == ("1,000 things", "3 (2 - 4) s", "b 6,000", "0.00", "<= 0.5")
+    assert row == ("1,000 things", "a 3 (2 - 4) s", "b 6,000", "0.00", "<= 0.5")
 
 
 def test_a_goal_is_printed_as_a_formula() -> None:
