@@ -529,10 +529,13 @@ def observed(pieces: Sequence[bytes], *, framed: bool, debug: bool) -> tuple[lis
             connector.peer.sendall(piece)
             clock.wait_until_waiting()
         documents: list[object] = [*client.collection("c").find()]
+        happened = list(seen)
+        # Without a peer, the client need not wait for the answer to its goodbye.
+        connector.peer.close()
     if debug:
-        shown = [event.text.removesuffix("...") for event in seen if isinstance(event, events.FrameReceived)]
+        shown = [event.text.removesuffix("...") for event in happened if isinstance(event, events.FrameReceived)]
         assert shown == recorder.frames
-    effects = [repr(event) for event in seen if not isinstance(event, events.FrameReceived | events.FrameSent)]
+    effects = [repr(event) for event in happened if not isinstance(event, events.FrameReceived | events.FrameSent)]
     return effects, recorder.frames, documents
 
 

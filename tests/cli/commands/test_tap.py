@@ -53,17 +53,22 @@ def test_messages_are_shown_until_tap_is_stopped(
     assert ddp("call", "-u", f"http://{url}/sockjs", "login", password.decode()).code == 0
     with ddpshell.Client(url) as client:
         client.wait_connected(PATIENCE)
+        # The signal must not come while a line is printed, because that ends the output.
+        assert process.stdout is not None
+        out = ""
+        while not re.search('#3 <- .*"connected"', out):
+            out += process.stdout.readline()
         process.send_signal(number)
         ran = finished(process)
     assert ran.code == code
-    lines = shown(ran.out)
+    lines = shown(out + ran.out)
     assert re.fullmatch(r"#1 open /websocket from 127\.0\.0\.1:\d+", lines[0])
     assert '#1 -> {"msg":"method","id":"1","method":"upper","params":["Hello"]}' in lines
     assert '#1 <- {"msg":"result","id":"1","result":"HELLO"}' in lines
     assert "#1 close: the client closed it with code 1000" in lines
     assert any(re.fullmatch(r"#2 open /sockjs/\d{3}/\w{8}/websocket from \S+", line) for line in lines)
     assert any(re.fullmatch(r'#2 <- \{"msg":"result",.*"token":"\*\*\*".*\}', line) for line in lines)
-    assert '"wonderland' not in ran.out + ran.err
+    assert '"wonderland' not in out + ran.out + ran.err
     # The client that is still connected at the end is recorded as well.
     assert lines[-1] == "#3 close: ddp tap was stopped"
 
