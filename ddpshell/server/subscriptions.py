@@ -174,7 +174,8 @@ class Subscriptions:
         except EJSONError as error:
             raise EJSONError(f"document {change.id!r} of {change.collection!r} cannot be sent: {error}") from None
         if not change.for_many or (change.kind == "added" and not change.fields):
-            return message  # How an empty document is encoded depends on the server's options.
+            # Another server that publishes the same collection may encode an empty document differently.
+            return message
         change.encoded = text = SharedText(codec.encode(message))
         return text
 

@@ -47,6 +47,20 @@ def test_an_option_sends_empty_fields(connect: Connect) -> None:
     assert client.receive() == {"msg": "added", "collection": "c", "id": "x", "fields": {}}
 
 
+def test_servers_with_different_options_send_one_collection(connect: Connect) -> None:
+    """K14: an empty document is not encoded once for all."""
+    collection = Collection("c")
+    clients = []
+    for empty_fields in (False, True):
+        server = Server(options=Options(empty_fields=empty_fields))
+        server.publish("docs")(lambda _: collection.find())
+        clients.append(connect(server))
+        clients[-1].subscribe("docs")
+    collection.insert({"_id": "x"})
+    plain = {"msg": "added", "collection": "c", "id": "x"}
+    assert [client.receive() for client in clients] == [plain, {**plain, "fields": {}}]
+
+
 def test_changes_and_removals_are_sent_in_order(server: Server, connect: Connect) -> None:
     """C42, C43."""
     subs: list[Subscription] = []
