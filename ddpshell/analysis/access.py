@@ -144,7 +144,7 @@ class Leaks:
         return sorted(self._found.values(), key=lambda one: (SEVERITIES.index(one.severity), one.collection, one.path))
 
     def _follow_login(self, call: Call, view: View) -> None:
-        """Meteor sends the user's own document before the result of the login says who the user is (A52)."""
+        """Meteor sends the user's own document before the result of the login says who the user is."""
         if call.answered is None:
             self._logins.add(call)
             return

@@ -108,7 +108,7 @@ def test_a_collection_without_a_subscription_is_unsolicited() -> None:
 
 
 def test_the_users_own_document_is_not_unsolicited_and_its_address_is_not_a_leak() -> None:
-    """Meteor sends the user's own document before the result of the login (A52)."""
+    """Meteor sends the user's own document before the result of the login."""
     own = {"emails": [{"address": "ann@example.com"}]}
     login: list[Entry] = [
         sent(0.1, "method", id="1", method="login", params=[{"resume": "***"}]),

@@ -98,7 +98,7 @@ def test_without_a_name_only_unsolicited_data_is_checked(ddp: Command) -> None:
 def test_a_real_meteor_server_sends_the_users_own_document_which_is_not_a_leak(
     ddp: Command, meteor_server: MeteorServer, tmp_path: Path
 ) -> None:
-    """A `users` document has an address only for its own user; other users get the name (A52)."""
+    """A `users` document has an address only for its own user; other users get the name."""
     digest = '{digest: "%s", algorithm: "sha-256"}' % ("0" * 64)
     user = f'{{username: "audit", email: "audit@example.com", password: {digest}}}'
     made = json.loads(ddp("call", "createUser", user, "-u", meteor_server.url).out)
