@@ -41,14 +41,13 @@ class Request(Struct, frozen=True):
 
 
 def parse_requests(lines: Sequence[bytes]) -> Iterator[Request | CommandError]:
-    """Read lines as `parse_request` does, but without reading arguments that can be sent as they are. Yields its errors."""
+    """Yield the call in each line, or the error of `parse_request`. Arguments that can be sent as they are remain texts."""
     found = list(map(_split, lines))
     texts = iter(plain_texts([params for _, params, _ in filter(None, found)]))
     for line, split in zip(lines, found, strict=True):
-        text = None if split is None else next(texts)
-        if split is not None and text is not None:
+        if split is not None and (params := next(texts)) is not None:
             method, _, tags = split
-            yield Request(method, text, tags)
+            yield Request(method, params, tags)
             continue
         try:
             yield parse_request(line)

@@ -1,4 +1,4 @@
-"""EJSON texts that can be printed without reading them, because they stand for themselves. Nearly all texts of Meteor do."""
+"""Finds the EJSON texts that can be printed as they arrived, without decoding and encoding them. Nearly all texts of Meteor can."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""When to ping a silent peer, and when to give it up; and all pings and pongs of a client.
+"""When to ping a silent peer, and when to give it up; and the pings and pongs of a client.
 
-Clients and servers use the same timer; it has no clock of its own. It ticks every `interval` seconds from `start()` on. Messages never move the ticks; they decide what a tick does (H2).
+Clients and servers use the same timer, which has no clock of its own. It ticks every `interval` seconds from `start()` on.
+Messages never move the ticks; they decide what a tick does (H2).
 A peer that falls silent is given up between `interval + timeout` and `2 * interval + timeout` seconds after its last
 message (H4). On an idle connection both sides send pings, in an irregular pattern (H12).
 
@@ -160,7 +161,7 @@ class Pings:
             self._send(codec.encode(Ping()))
 
     def ping(self, now: float, size: int) -> str:
-        """Send a ping of so many bytes, or of as many as it needs, and return its id."""
+        """Send a ping of `size` bytes, or a longer one if its id needs more, and return its id."""
         ping_id = f"p{next(self._ids)}"
         ping_id += "-" * (size - len(ping_id) - _PING_SIZE)
         self._sent[ping_id] = now

@@ -50,7 +50,10 @@ class Snapshot:
             }
 
     def texts(self, size: int) -> Iterator[list[tuple[DocumentID, Raw | Fields]]]:
-        """Iterate over the documents in lists of so many, or one by one if these would be large.
+        """Iterate over the documents in lists. If a list would be large, each of its documents is in a list of its own.
+
+        Args:
+            size: How many documents a list has at most.
 
         Yields:
             For each document its id and its fields: as a text that can be printed as it is, or else decoded.
